@@ -1,3 +1,3 @@
-"""Neural networks for robot perception in ROS 2: train, bundle, run live, replay with the same numbers."""
+"""Neural networks for robot perception in ROS 2: train, bundle, run live, replay."""
 
 __version__ = "0.1.0"

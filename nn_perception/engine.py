@@ -1,0 +1,193 @@
+"""Engines: run a bundle's network on NumPy arrays, on a CPU or a GPU, behind one call."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from nn_perception.bundle import ArraySpec, Bundle
+from nn_perception.errors import BundleError, ConfigError, DeviceError, EngineError
+
+Array = npt.NDArray[Any]
+
+BACKENDS = ("auto", "onnxruntime", "torch")
+
+
+class Engine(Protocol):
+    """Runs one network.
+
+    Not safe for several threads at a time: one worker owns it. Outputs are valid until the next
+    call.
+
+    Attributes:
+        device: where it runs: ``"cpu"`` or ``"cuda:N"``.
+        backend: what runs it: ``"onnxruntime"`` or ``"torch"``.
+    """
+
+    device: str
+    backend: str
+
+    def __call__(self, *inputs: Array) -> tuple[Array, ...]:
+        """Run the network on its inputs, each with the batch as the first axis."""
+        ...
+
+
+class OnnxEngine:
+    """ONNX Runtime on the CPU.
+
+    One thread by default: for networks of this size it is the fastest, and leaves the other cores
+    to the rest of the robot.
+    """
+
+    backend = "onnxruntime"
+    device = "cpu"
+
+    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Spinning worker threads would burn a core of a small robot between two frames.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(
+                bundle.onnx, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise BundleError(
+                f"ONNX Runtime cannot load {bundle.name}: {_first_line(error)}"
+            ) from None
+        self._inputs = [node.name for node in self._session.get_inputs()]
+        self._outputs = [node.name for node in self._session.get_outputs()]
+        expected = [spec.name for spec in bundle.config.inputs]
+        if self._inputs != expected:
+            raise BundleError(
+                f"the ONNX graph of {bundle.name} has the inputs {self._inputs}, its config.json "
+                f"names {expected}"
+            )
+
+    def __call__(self, *inputs: Array) -> tuple[Array, ...]:
+        """See `Engine`."""
+        try:
+            return tuple(
+                self._session.run(self._outputs, dict(zip(self._inputs, inputs, strict=True)))
+            )
+        except Exception as error:
+            raise EngineError(f"ONNX Runtime refused the input: {_first_line(error)}") from None
+
+
+def cuda_is_likely() -> bool:
+    """Tell cheaply whether a CUDA device may be there, so that torch is imported only then."""
+    return (
+        Path("/dev/nvidia0").exists()
+        or Path("/dev/nvhost-gpu").exists()  # Jetson
+        or shutil.which("nvidia-smi") is not None
+    )
+
+
+def create_engine(
+    bundle: Bundle, device: str = "auto", threads: int = 1, backend: str = "auto"
+) -> Engine:
+    """Build the engine for a bundle.
+
+    Args:
+        bundle: a verified bundle.
+        device: ``"auto"`` (a GPU when there is one, else the CPU), ``"cpu"``, ``"cuda"`` or
+            ``"cuda:N"``.
+        threads: CPU threads of one call.
+        backend: ``"auto"`` (ONNX Runtime on a CPU, torch on a GPU), ``"onnxruntime"``, ``"torch"``.
+
+    Raises:
+        DeviceError: a device asked for by name is not there.
+        BundleError: the network cannot be built from the bundle.
+        ConfigError: an unknown device or backend.
+    """
+    if backend not in BACKENDS:
+        raise ConfigError(f"unknown engine backend '{backend}'; expected one of {BACKENDS}")
+    if threads < 1:
+        raise ConfigError(f"an engine needs at least 1 thread, got {threads}")
+    kind = device.partition(":")[0]
+    if kind not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"unknown device '{device}'; expected auto, cpu, cuda or cuda:N")
+    if kind == "cuda" and backend == "onnxruntime":
+        raise ConfigError("the onnxruntime backend runs on the CPU; choose backend torch for cuda")
+    if kind == "cuda" or (kind == "auto" and backend != "onnxruntime" and cuda_is_likely()):
+        engine = _cuda_engine(bundle, device)
+        if engine is not None:
+            return engine
+    if backend == "torch":
+        from nn_perception.engine_torch import TorchEngine
+
+        return TorchEngine(bundle, "cpu", threads)
+    return OnnxEngine(bundle, threads)
+
+
+def warm_up(engine: Engine, bundle: Bundle, calls: int = 3) -> None:
+    """Run the engine on probe inputs and check the outputs.
+
+    Raises:
+        EngineError: an output is not finite, or not of the shape that the bundle's config names.
+    """
+    for inputs in (probe_inputs(bundle, seed) for seed in range(calls)):
+        outputs = engine(*inputs)
+        if len(outputs) != len(bundle.config.outputs):
+            raise EngineError(
+                f"{bundle.name} gives {len(outputs)} outputs, its config.json names "
+                f"{len(bundle.config.outputs)}"
+            )
+        for spec, output in zip(bundle.config.outputs, outputs, strict=True):
+            expected = tuple(1 if size is None else size for size in spec.shape)
+            if output.shape != expected:
+                raise EngineError(
+                    f"output '{spec.name}' of {bundle.name} has shape {output.shape}, its "
+                    f"config.json says {expected}"
+                )
+            if not np.isfinite(output).all():
+                raise EngineError(
+                    f"output '{spec.name}' of {bundle.name} is not finite on a probe input: the "
+                    "network is damaged or did not train"
+                )
+
+
+def probe_inputs(bundle: Bundle, seed: int = 0, batch: int = 1) -> tuple[Array, ...]:
+    """Return inputs of the bundle's shapes and types, filled from a seeded generator."""
+    generator = np.random.default_rng(seed)
+    return tuple(_probe(spec, generator, batch) for spec in bundle.config.inputs)
+
+
+def _probe(spec: ArraySpec, generator: np.random.Generator, batch: int) -> Array:
+    shape = tuple(batch if size is None else size for size in spec.shape)
+    if spec.dtype == "uint8":
+        return generator.integers(0, 256, shape, dtype=np.uint8)
+    return generator.standard_normal(shape).astype(spec.dtype)
+
+
+def _cuda_engine(bundle: Bundle, device: str) -> Engine | None:
+    """Return a GPU engine; None when ``device`` is auto and there is no GPU after all."""
+    try:
+        import torch
+
+        available = torch.cuda.is_available()
+    except ImportError:
+        available = False
+    if not available:
+        if device == "auto":
+            return None
+        raise DeviceError(
+            f"device '{device}' was asked for, but torch with CUDA is not there: install a CUDA "
+            "build of torch, or use device auto or cpu"
+        )
+    from nn_perception.engine_torch import TorchEngine
+
+    return TorchEngine(bundle, "cuda:0" if device == "auto" else device)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,116 @@
+"""The torch engine: a CUDA graph on a GPU, eager calls on a CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.torch
+import torch
+
+from nn_perception.bundle import Bundle
+from nn_perception.errors import BundleError, DeviceError, EngineError, NnPerceptionError
+from nn_perception.networks import build_network
+
+Array = npt.NDArray[Any]
+
+
+def network_from_bundle(bundle: Bundle) -> torch.nn.Module:
+    """Build the bundle's network in evaluation mode, with the bundle's weights.
+
+    Raises:
+        BundleError: the architecture is unknown here, or the tensors do not fit it.
+    """
+    spec = bundle.config.network
+    try:
+        network = build_network(spec.name, spec.arguments)
+        network.load_state_dict(safetensors.torch.load(bundle.tensors), strict=True)
+    except (NnPerceptionError, RuntimeError, safetensors.SafetensorError) as error:
+        raise BundleError(
+            f"the weights of {bundle.name} do not fit '{spec.name}': {error}"
+        ) from None
+    return network.eval()
+
+
+class TorchEngine:
+    """Runs the network with torch.
+
+    On a GPU, each batch size that occurs is captured once as a CUDA graph over static buffers;
+    a call then is one copy in, one launch, one copy out. The number of graphs is bounded.
+    """
+
+    backend = "torch"
+    max_graphs = 16
+
+    def __init__(self, bundle: Bundle, device: str = "cpu", threads: int = 1) -> None:
+        try:
+            self._device = torch.device(device)
+            self._network = network_from_bundle(bundle).to(self._device)
+        except (RuntimeError, AssertionError) as error:
+            raise DeviceError(f"cannot use device '{device}': {error}") from None
+        self.device = str(self._device)
+        self._threads = threads
+        self._graphs: dict[tuple[Any, ...], _Graph] = {}
+
+    @torch.inference_mode()
+    def __call__(self, *inputs: Array) -> tuple[Array, ...]:
+        """See `Engine`."""
+        try:
+            if self._device.type == "cuda":
+                return self._run_graph(inputs)
+            outputs = self._network(*(torch.from_numpy(_writable(array)) for array in inputs))
+        except (RuntimeError, TypeError) as error:
+            raise EngineError(f"torch refused the input: {error}") from None
+        return tuple(output.numpy() for output in _as_tuple(outputs))
+
+    def _run_graph(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        key = tuple((array.shape, array.dtype.str) for array in inputs)
+        graph = self._graphs.get(key)
+        if graph is None:
+            if len(self._graphs) >= self.max_graphs:
+                self._graphs.pop(next(iter(self._graphs)))
+            graph = self._graphs[key] = _Graph(self._network, inputs, self._device)
+        return graph(inputs)
+
+
+class _Graph:
+    """One captured CUDA graph, with pinned host buffers on both sides."""
+
+    def __init__(
+        self, network: torch.nn.Module, inputs: tuple[Array, ...], device: torch.device
+    ) -> None:
+        self._host_in = [torch.from_numpy(array.copy()).pin_memory() for array in inputs]
+        self._device_in = [tensor.to(device) for tensor in self._host_in]
+        self._stream = torch.cuda.Stream(device)
+        with torch.cuda.stream(self._stream):
+            for _ in range(3):  # lazy initialisation must not be captured
+                network(*self._device_in)
+        self._stream.synchronize()
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph, stream=self._stream):
+            self._device_out = _as_tuple(network(*self._device_in))
+        self._host_out = [
+            torch.empty(out.shape, dtype=out.dtype, pin_memory=True) for out in self._device_out
+        ]
+
+    def __call__(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        for host, array in zip(self._host_in, inputs, strict=True):
+            host.numpy()[...] = array
+        with torch.cuda.stream(self._stream):
+            for static, host in zip(self._device_in, self._host_in, strict=True):
+                static.copy_(host, non_blocking=True)
+            self._graph.replay()
+            for host, out in zip(self._host_out, self._device_out, strict=True):
+                host.copy_(out, non_blocking=True)
+        self._stream.synchronize()
+        return tuple(host.numpy() for host in self._host_out)
+
+
+def _as_tuple(outputs: Any) -> tuple[torch.Tensor, ...]:
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def _writable(array: Array) -> Array:
+    """Torch warns about read-only arrays, such as views of a message; those are copied."""
+    return array if array.flags.writeable else np.array(array)

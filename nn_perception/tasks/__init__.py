@@ -1,0 +1,127 @@
+"""The registry of tasks: what a robot can learn and run.
+
+A task is one folder below ``nn_perception/tasks`` and one entry in `BUILT_IN`; a task in another
+package registers through the entry-point group ``nn_perception.tasks``. The parts of a task are
+named as ``"module:attribute"`` and imported on use, so that listing tasks imports no torch.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from types import MappingProxyType
+from typing import Any
+
+from nn_perception.errors import TaskError, nearest
+
+ENTRY_POINT_GROUP = "nn_perception.tasks"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One learned function that a robot runs.
+
+    Attributes:
+        name: the name used on the command line, in bundles and in parameters.
+        summary: one line for ``nn-perception tasks``.
+        pipeline: ``"module:class"`` of the pipeline (NumPy only).
+        learning: ``"module:class"`` of data, network, loss and metrics (torch).
+        evaluation: ``"module:class"`` that compares results with the truth (NumPy only).
+        default_model: name of the bundle that ships with the package.
+    """
+
+    name: str
+    summary: str
+    pipeline: str
+    learning: str
+    evaluation: str
+    default_model: str
+
+    def load_pipeline(self) -> Any:
+        """Import and return the pipeline class."""
+        return _load(self, self.pipeline)
+
+    def load_learning(self) -> Any:
+        """Import and return the learning class; this imports torch."""
+        return _load(self, self.learning)
+
+    def load_evaluation(self) -> Any:
+        """Import and return the evaluation class."""
+        return _load(self, self.evaluation)
+
+
+BUILT_IN = (
+    Task(
+        name="digits",
+        summary="handwritten digits 0 to 9 in camera frames (MNIST)",
+        pipeline="nn_perception.tasks.digits.pipeline:DigitPipeline",
+        learning="nn_perception.tasks.digits.learning:DigitLearning",
+        evaluation="nn_perception.evaluation.image_classification:ClassificationEvaluation",
+        default_model="digits",
+    ),
+)
+
+
+def build_registry(tasks: Iterable[Task]) -> MappingProxyType[str, Task]:
+    """Index tasks by name.
+
+    Raises:
+        TaskError: two tasks share a name.
+    """
+    registry: dict[str, Task] = {}
+    for task in tasks:
+        if task.name in registry:
+            raise TaskError(
+                f"two tasks are registered as '{task.name}' ({registry[task.name].pipeline} and "
+                f"{task.pipeline}): rename or uninstall one"
+            )
+        registry[task.name] = task
+    return MappingProxyType(registry)
+
+
+@functools.cache
+def all_tasks() -> MappingProxyType[str, Task]:
+    """Return every registered task by name, built-in ones first.
+
+    Raises:
+        TaskError: an entry point is no `Task`, or two tasks share a name.
+    """
+    return build_registry([*BUILT_IN, *_installed_tasks()])
+
+
+def get_task(name: str) -> Task:
+    """Return the task of a name.
+
+    Raises:
+        TaskError: there is none; the message names the nearest.
+    """
+    tasks = all_tasks()
+    if name not in tasks:
+        raise TaskError(
+            f"unknown task '{name}'{nearest(name, tasks)} (there are: {', '.join(tasks)})"
+        )
+    return tasks[name]
+
+
+def _installed_tasks() -> list[Task]:
+    found: list[Task] = []
+    for entry_point in entry_points(group=ENTRY_POINT_GROUP):
+        task = entry_point.load()
+        if not isinstance(task, Task):
+            raise TaskError(
+                f"the entry point '{entry_point.name}' of group {ENTRY_POINT_GROUP} is a "
+                f"{type(task).__name__}; expected a nn_perception.tasks.Task"
+            )
+        found.append(task)
+    return found
+
+
+def _load(task: Task, target: str) -> Any:
+    module_name, _, attribute = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except AttributeError:
+        raise TaskError(f"task '{task.name}': there is no {attribute} in {module_name}") from None

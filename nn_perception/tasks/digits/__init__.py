@@ -1,0 +1,1 @@
+"""Handwritten digits 0 to 9 (MNIST)."""
