@@ -1,0 +1,135 @@
+"""Convolutional networks for small images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from nn_perception.errors import ConfigError
+from nn_perception.networks.checks import fraction, whole_number, whole_numbers
+from nn_perception.networks.normalise import MNIST_MEAN, MNIST_STD, Normalise
+
+
+class LectureCnn(nn.Module):
+    """The lecture's network: 16 3x3 filters, ReLU, 2x2 max-pool, 20 hidden units, logits.
+
+    Args:
+        input_shape: (channels, height, width) of one image.
+        classes: number of logits.
+        filters: number of 3x3 filters.
+        hidden: width of the hidden layer.
+        dropout: probability with which a value before each linear layer is dropped in training.
+        mean: of each channel, in 0..255 units.
+        std: of each channel, in 0..255 units.
+
+    Raises:
+        ConfigError: a value that is out of its range.
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int] = (1, 28, 28),
+        classes: int = 10,
+        filters: int = 16,
+        hidden: int = 20,
+        dropout: float = 0.0,
+        mean: Sequence[float] = MNIST_MEAN,
+        std: Sequence[float] = MNIST_STD,
+    ) -> None:
+        super().__init__()
+        channels, height, width = whole_numbers("input_shape", input_shape, count=3)
+        _at_least("input_shape", (height, width), 4)
+        whole_number("filters", filters)
+        whole_number("hidden", hidden)
+        rate = fraction("dropout", dropout)
+        self.normalise = Normalise(mean, std)
+        size = filters * ((height - 2) // 2) * ((width - 2) // 2)
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, filters, 3),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Dropout(rate),
+            nn.Linear(size, hidden),
+            nn.ReLU(),
+            nn.Dropout(rate),
+            nn.Linear(hidden, whole_number("classes", classes, 2)),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (N, classes) for raw images (N, C, H, W) in 0..255."""
+        logits: Tensor = self.layers(self.normalise(images))
+        return logits
+
+
+class DigitCnn(nn.Module):
+    """A small, fast and accurate network: the shipped digit model.
+
+    A 5x5 convolution and pooling, a 3x3 convolution and pooling, two 3x3 convolutions, each with
+    batch normalisation and ReLU; then one linear layer over all positions. Pooling comes before
+    batch normalisation and ReLU, which then touch a quarter of the values.
+
+    Args:
+        input_shape: (channels, height, width) of one image.
+        classes: number of logits.
+        channels: filters of the four convolutions.
+        dropout: probability with which a value before the linear layer is dropped in training.
+        mean: of each channel, in 0..255 units.
+        std: of each channel, in 0..255 units.
+
+    Raises:
+        ConfigError: a value that is out of its range.
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int] = (1, 28, 28),
+        classes: int = 10,
+        channels: Sequence[int] = (32, 64, 96, 96),
+        dropout: float = 0.3,
+        mean: Sequence[float] = MNIST_MEAN,
+        std: Sequence[float] = MNIST_STD,
+    ) -> None:
+        super().__init__()
+        colours, height, width = whole_numbers("input_shape", input_shape, count=3)
+        _at_least("input_shape", (height, width), 16)
+        c1, c2, c3, c4 = whole_numbers("channels", channels, count=4)
+        rate = fraction("dropout", dropout)
+        self.normalise = Normalise(mean, std)
+        self.features = nn.Sequential(
+            *_block(colours, c1, kernel=5, padding=0, pool=True),
+            *_block(c1, c2, kernel=3, padding=1, pool=True),
+            *_block(c2, c3, kernel=3, padding=1),
+            *_block(c3, c4, kernel=3, padding=0),
+        )
+        rows, columns = ((side - 4) // 2 // 2 - 2 for side in (height, width))
+        self.head = nn.Sequential(
+            nn.Flatten(),
+            nn.Dropout(rate),
+            nn.Linear(c4 * rows * columns, whole_number("classes", classes, 2)),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (N, classes) for raw images (N, C, H, W) in 0..255."""
+        logits: Tensor = self.head(self.features(self.normalise(images)))
+        return logits
+
+
+def _block(
+    inputs: int, outputs: int, *, kernel: int, padding: int, pool: bool = False
+) -> list[nn.Module]:
+    """Convolution, optional 2x2 max-pool, batch normalisation (it makes a bias useless), ReLU."""
+    layers: list[nn.Module] = [
+        nn.Conv2d(inputs, outputs, kernel, padding=padding, bias=False),
+    ]
+    if pool:
+        layers.append(nn.MaxPool2d(2))
+    return [*layers, nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
+def _at_least(name: str, size: tuple[int, int], minimum: int) -> None:
+    if min(size) < minimum:
+        raise ConfigError(
+            f"{name}: got {size[0]}x{size[1]} pixels, expected at least {minimum}x{minimum}"
+        )
