@@ -148,11 +148,20 @@ def save_bundle(
     onnx: bytes,
     *,
     card: str = "",
+    extra: Mapping[str, bytes] | None = None,
 ) -> Bundle:
     """Write a bundle beside its final name, rename it into place, and load it back.
 
     ``config.files`` is filled in here. An older bundle of the same name is replaced; a reader
     sees the old or the new one, never half of one.
+
+    Args:
+        path: the bundle's directory.
+        config: its description.
+        tensors: the weights, in safetensors' format.
+        onnx: the network as an ONNX model.
+        card: text of its README.md.
+        extra: further files (relative name -> content) that travel along and are not verified.
 
     Raises:
         BundleError: the directory cannot be written, or holds something that is no bundle.
@@ -161,7 +170,8 @@ def save_bundle(
     files = {name: _describe(data) for name, data in ((TENSORS_FILE, tensors), (ONNX_FILE, onnx))}
     config = dataclasses.replace(config, format=FORMAT_VERSION, files=files)
     text = json.dumps(to_mapping(config), indent=1, sort_keys=True, allow_nan=False) + "\n"
-    content = {CONFIG_FILE: text.encode(), TENSORS_FILE: tensors, ONNX_FILE: onnx}
+    content = {**(extra or {}), CONFIG_FILE: text.encode()}
+    content.update({TENSORS_FILE: tensors, ONNX_FILE: onnx})
     if card:
         content[CARD_FILE] = card.encode()
     if path.exists() and not (path / CONFIG_FILE).is_file():
@@ -213,6 +223,7 @@ def _describe(data: bytes) -> dict[str, Any]:
 
 
 def _write_synced(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         file.write(data)
         file.flush()

@@ -99,7 +99,7 @@ class ImageClassificationPipeline:
         start = perf_counter()
         image = decode_image(message, self.preprocessing.channels)
         decoded = perf_counter()
-        array = self.prepare(image)[None]
+        array = prepare_image(image, self.preprocessing)[None]
         prepared = perf_counter()
         logits = self.engine(array)[0]
         run = perf_counter()
@@ -124,33 +124,44 @@ class ImageClassificationPipeline:
         ]
         return np.concatenate(parts) if parts else np.empty((0, len(self.bundle.labels)))
 
-    def prepare(self, image: Image) -> Image:
-        """Pre-process one picture of the right number of channels to (C, height, width)."""
-        settings = self.preprocessing
-        if settings.fit == "center_crop":
-            image = center_crop(image, settings.width / settings.height)
-        if image.shape[:2] != (settings.height, settings.width):
-            image = resize(image, settings.width, settings.height)
-        if settings.polarity == "bright_on_dark" and border_mean(image) > 127.5:
-            image = np.subtract(255, image, dtype=np.uint8)
-        return image[None] if image.ndim == 2 else np.ascontiguousarray(image.transpose(2, 0, 1))
-
     def _batches(self, images: Sequence[Image] | Image, batch: int) -> Iterator[Image]:
         for start in range(0, len(images), batch):
-            chunk = [
-                self.prepare(to_channels(image, self.preprocessing.channels))
-                for image in images[start : start + batch]
-            ]
-            yield np.stack(chunk)
+            yield np.stack(
+                [
+                    prepare_image(image, self.preprocessing)
+                    for image in images[start : start + batch]
+                ]
+            )
 
     def _probabilities(self, logits: npt.NDArray[Any]) -> Scores:
-        scaled = logits.astype(np.float64) / self._temperature
-        scaled -= scaled.max(axis=1, keepdims=True)
-        scores = np.exp(scaled)
-        scores /= scores.sum(axis=1, keepdims=True)
+        scores = softmax(logits, self._temperature)
         if not np.isfinite(scores).all():
             raise EngineError(f"{self.bundle.name} gave scores that are not finite")
-        return scores  # type: ignore[no-any-return]
+        return scores
+
+
+def softmax(logits: npt.NDArray[Any], temperature: float = 1.0) -> Scores:
+    """Return probabilities (N, K) of logits (N, K), in float64."""
+    scaled = logits.astype(np.float64) / temperature
+    scaled -= scaled.max(axis=1, keepdims=True)
+    scores: Scores = np.exp(scaled)
+    scores /= scores.sum(axis=1, keepdims=True)
+    return scores
+
+
+def prepare_image(image: Image, settings: ImagePreprocessing) -> Image:
+    """Pre-process one picture, (H, W), (H, W, 1) or (H, W, 3) RGB, to (C, height, width).
+
+    Training, evaluation and the live pipeline all call this one function.
+    """
+    image = to_channels(image, settings.channels)
+    if settings.fit == "center_crop":
+        image = center_crop(image, settings.width / settings.height)
+    if image.shape[:2] != (settings.height, settings.width):
+        image = resize(image, settings.width, settings.height)
+    if settings.polarity == "bright_on_dark" and border_mean(image) > 127.5:
+        image = np.subtract(255, image, dtype=np.uint8)
+    return image[None] if image.ndim == 2 else np.ascontiguousarray(image.transpose(2, 0, 1))
 
 
 def to_channels(image: Image, channels: int) -> Image:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from nn_perception.tasks.classification import ImageClassificationPipeline
+from nn_perception.tasks.classification import ImageClassificationPipeline, ImagePreprocessing
+
+PREPROCESSING = ImagePreprocessing(
+    channels=1, height=28, width=28, fit="center_crop", polarity="bright_on_dark"
+)
+"""What MNIST is: grey, 28x28, bright ink on a dark ground."""
 
 
 class DigitPipeline(ImageClassificationPipeline):

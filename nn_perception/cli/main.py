@@ -1,0 +1,85 @@
+"""``nn-perception``: finds the command, runs it, turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import nn_perception
+from nn_perception.errors import NnPerceptionError, nearest
+
+COMMANDS = (
+    "train",
+    "evaluate",
+    "predict",
+    "replay",
+    "info",
+    "tasks",
+    "download",
+    "demo",
+    "bench",
+)
+
+EXIT_CODES = """exit codes:
+  0  done
+  1  ran, and a check that was asked for failed
+  2  bad input: arguments, configuration, bundle, data or bag; one line says what to do
+  130  interrupted
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser with all commands."""
+    parser = argparse.ArgumentParser(
+        prog="nn-perception",
+        description="Train networks for robot perception, bundle them, replay recorded bags.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=nn_perception.__version__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        module = importlib.import_module(f"nn_perception.cli.{name}")
+        sub = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.DESCRIPTION,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.configure(sub)
+        sub.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    hint = _unknown_command(words)
+    if hint:
+        print(f"nn-perception: error: {hint}", file=sys.stderr)
+        return 2
+    parsed = build_parser().parse_args(words)
+    try:
+        return int(parsed.run(parsed))
+    except NnPerceptionError as error:
+        print(f"nn-perception {parsed.command}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"nn-perception {parsed.command}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away ("... | head"): not an error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _unknown_command(words: Sequence[str]) -> str:
+    first = words[0] if words else ""
+    if not first or first.startswith("-") or first in COMMANDS:
+        return ""
+    return f"unknown command '{first}'{nearest(first, COMMANDS)} (there are: {', '.join(COMMANDS)})"

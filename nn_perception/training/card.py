@@ -1,0 +1,52 @@
+"""The card of a bundle: what it is, on what it was trained, how it was measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from nn_perception.training.config import TrainingConfig
+from nn_perception.training.learning import Export
+
+
+def card_text(
+    task: str, config: TrainingConfig, export: Export, network: nn.Module, command: str
+) -> str:
+    """Return the Markdown text of a bundle's README.md."""
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    shapes = "; ".join(
+        f"{spec.name} {_shape(spec.shape)} {spec.dtype} [{spec.unit}]" for spec in export.inputs
+    )
+    rows = {
+        "task": f"`{task}`",
+        "network": f"`{config.network}`, {parameters:,} parameters",
+        "input": shapes,
+        "output": ", ".join(f"{spec.name} {_shape(spec.shape)}" for spec in export.outputs),
+        "labels": ", ".join(export.labels) or "none",
+        "trained on": f"{export.data['source']}: {export.data['train']:,} samples",
+        "chosen on": f"{export.data['validation']:,} held-out samples of the same training data",
+        "seed": str(config.seed),
+        "calibration": _figures(export.calibration),
+        "validation": _figures(export.metrics),
+    }
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    again = command or f"nn-perception train {task} network={config.network} --seed {config.seed}"
+    return (
+        f"# {task}: {config.network}\n\n"
+        f"| | |\n|---|---|\n{table}\n\n"
+        f"Made by\n\n    {again}\n\n"
+        "The test split was not looked at in training. `training/` holds the configuration, the\n"
+        "metrics of each epoch and the learning curve; `config.json` says all of it to machines.\n"
+    )
+
+
+def _shape(shape: tuple[int | None, ...]) -> str:
+    return "(" + ", ".join("N" if size is None else str(size) for size in shape) + ")"
+
+
+def _figures(values: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in values.items()
+    )

@@ -1,0 +1,188 @@
+"""From a trained network to a bundle: safetensors, ONNX, parity of the two, provenance."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import io
+import logging
+import platform
+import subprocess
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import safetensors.torch
+import torch
+from torch import nn
+
+import nn_perception
+from nn_perception.bundle import FORMAT_VERSION, Bundle, BundleConfig, NetworkSpec, save_bundle
+from nn_perception.config import to_mapping
+from nn_perception.errors import EngineError
+from nn_perception.networks import resolve_arguments
+from nn_perception.training.config import TrainingConfig
+from nn_perception.training.learning import Export
+
+OPSET = 18
+IR_VERSION = 9
+"""Old enough for the ONNX Runtime of a robot that is not updated every month (1.15 and later)."""
+
+MAX_PARITY_ERROR = 1e-3
+
+
+def export_bundle(
+    path: Path,
+    *,
+    task: str,
+    network: nn.Module,
+    arguments: dict[str, Any],
+    config: TrainingConfig,
+    export: Export,
+    card: str = "",
+    extra: dict[str, bytes] | None = None,
+) -> Bundle:
+    """Write a trained network as a bundle and load it back.
+
+    The bundle holds no time and no path, so that the same seed gives the same bundle.
+
+    Args:
+        path: the bundle's directory.
+        task: name of the task.
+        network: in evaluation mode, on any device.
+        arguments: the arguments that built it.
+        config: the run's configuration.
+        export: the task's part of the description.
+        card: text of the bundle's README.md.
+        extra: further files (relative name -> content) that travel with the bundle, unverified.
+
+    Raises:
+        EngineError: torch and ONNX Runtime disagree by more than `MAX_PARITY_ERROR`.
+        BundleError: the bundle cannot be written.
+    """
+    network = copy.deepcopy(network).to("cpu").eval()
+    onnx_bytes = to_onnx(network, export)
+    parity = parity_error(network, onnx_bytes, export)
+    if not parity <= MAX_PARITY_ERROR:
+        raise EngineError(
+            f"torch and ONNX Runtime differ by {parity:.2g} on the same input, more than "
+            f"{MAX_PARITY_ERROR:g}: the export is wrong; please report it with the configuration"
+        )
+    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    description = BundleConfig(
+        format=FORMAT_VERSION,
+        task=task,
+        network=NetworkSpec(
+            config.network,
+            resolve_arguments(config.network, arguments),
+            sum(parameter.numel() for parameter in network.parameters()),
+        ),
+        inputs=export.inputs,
+        outputs=export.outputs,
+        preprocessing=export.preprocessing,
+        labels=export.labels,
+        calibration=export.calibration,
+        training=provenance(config, export),
+        metrics={"validation": export.metrics},
+        parity=float(f"{parity:.1e}"),
+        files={},
+    )
+    return save_bundle(
+        path, description, safetensors.torch.save(tensors), onnx_bytes, card=card, extra=extra
+    )
+
+
+def to_onnx(network: nn.Module, export: Export) -> bytes:
+    """Export to ONNX with a dynamic batch axis, stripped of source paths."""
+    names = list(inspect.signature(network.forward).parameters)
+    batch = torch.export.Dim("batch", min=1)
+    shapes = {name: {0: batch} for name in names}
+    probe = tuple(tensor[:2] for tensor in export.probe)
+    buffer = io.BytesIO()
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network,
+            probe,
+            input_names=[spec.name for spec in export.inputs],
+            output_names=[spec.name for spec in export.outputs],
+            opset_version=OPSET,
+            dynamo=True,
+            dynamic_shapes=shapes,
+            verbose=False,
+        )
+    if program is None:
+        raise EngineError("torch.onnx.export gave nothing; update torch")
+    program.save(buffer)
+    model = onnx.load_from_string(buffer.getvalue())
+    _strip(model)
+    onnx.checker.check_model(model)
+    return model.SerializeToString(deterministic=True)
+
+
+def parity_error(network: nn.Module, onnx_bytes: bytes, export: Export) -> float:
+    """Return the largest absolute difference of torch and ONNX Runtime on the probe inputs."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(onnx_bytes, providers=["CPUExecutionProvider"])
+    feed = {
+        spec.name: tensor.numpy() for spec, tensor in zip(export.inputs, export.probe, strict=True)
+    }
+    with torch.inference_mode():
+        expected = network(*export.probe)
+    outputs = expected if isinstance(expected, tuple) else (expected,)
+    got = session.run(None, feed)
+    return max(float(np.abs(a.numpy() - b).max()) for a, b in zip(outputs, got, strict=True))
+
+
+def provenance(config: TrainingConfig, export: Export) -> dict[str, Any]:
+    """Return what the bundle was trained on, how, and with what."""
+    return {
+        "data": export.data,
+        "configuration": to_mapping(config),
+        "git_revision": git_revision(),
+        "versions": {
+            "nn_perception": nn_perception.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def git_revision() -> str:
+    """Return the revision of the working tree that holds this package, or ``"unknown"``."""
+    here = Path(nn_perception.__file__).parent
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return answer.stdout.strip() or "unknown"
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Remove what the exporter notes about source files: paths of this machine, and size."""
+    model.ir_version = min(model.ir_version, IR_VERSION)
+    model.doc_string = ""
+    del model.metadata_props[:]
+    graph = model.graph
+    graph.doc_string = ""
+    for item in (
+        graph,
+        *graph.node,
+        *graph.input,
+        *graph.output,
+        *graph.value_info,
+        *graph.initializer,
+    ):
+        item.doc_string = ""
+        del item.metadata_props[:]
+    del graph.value_info[:]

@@ -1,0 +1,302 @@
+"""The training loop: the same few lines for every task.
+
+Everything random comes from (seed, epoch, step) and not from a running generator, so that a run
+that was killed resumes exactly, and any number of processes sees the same data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from nn_perception.config import to_mapping
+from nn_perception.errors import TrainingError
+from nn_perception.training import distributed
+from nn_perception.training.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    load_optimizer,
+    optimizer_tensors,
+)
+from nn_perception.training.config import TrainingConfig
+from nn_perception.training.devices import autocast, deterministic, select_device
+from nn_perception.training.learning import Learning
+from nn_perception.training.log import RunLog
+from nn_perception.training.optimisers import (
+    WeightAverage,
+    add_l1_gradient,
+    make_optimizer,
+    rate_factor,
+    set_rate,
+    split_parameters,
+)
+
+EpochCallback = Callable[[dict[str, Any]], bool | None]
+"""Called after each epoch with its record; returning True stops the training."""
+
+
+@dataclass
+class Fit:
+    """What a training run gave.
+
+    Attributes:
+        network: with the kept weights, in evaluation mode.
+        history: one record per epoch, as in ``metrics.jsonl``.
+        best_epoch: the epoch with the best validation metric, counted from 1.
+        stopped: why training ended before its last epoch, or an empty string.
+    """
+
+    network: nn.Module
+    history: list[dict[str, Any]]
+    best_epoch: int
+    stopped: str = ""
+
+
+@dataclass
+class _Progress:
+    epoch: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_value: float | None = None
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+class Trainer:
+    """Trains one network on one task's data.
+
+    Args:
+        learning: data, network and loss.
+        run_dir: where logs and checkpoints go; None keeps the run in memory.
+        show_progress: draw a progress bar on standard error.
+        on_epoch: see `EpochCallback`.
+    """
+
+    def __init__(
+        self,
+        learning: Learning,
+        run_dir: Path | None = None,
+        *,
+        show_progress: bool = False,
+        on_epoch: EpochCallback | None = None,
+    ) -> None:
+        self.learning = learning
+        self.config = learning.config
+        self.device = select_device(self.config.device)
+        self.ranks = distributed.join(self.device)
+        self._run_dir = run_dir
+        self._show_progress = show_progress and self.ranks.is_first
+        self._on_epoch = on_epoch
+        self._batch = min(self.config.batch_size, learning.train_size)
+        self._share = self.ranks.share(self._batch)
+        self._steps_per_epoch = max(1, learning.train_size // self._batch)
+        self._fingerprint = _fingerprint(self.config, learning.data_id)
+
+    def fit(self) -> Fit:
+        """Train, or go on from the checkpoint in the run directory.
+
+        Raises:
+            TrainingError: the loss is not finite, or the checkpoint belongs to another run.
+        """
+        with (
+            deterministic(self.config.deterministic),
+            RunLog(
+                self._run_dir if self.ranks.is_first else None,
+                self.config.epochs * self._steps_per_epoch,
+                show=self._show_progress,
+            ) as log,
+        ):
+            self._prepare()
+            self._resume()
+            log.start(self.config, self._progress.history, self._progress.epoch)
+            stopped = self._run_epochs(log)
+        return self._finish(stopped)
+
+    def _prepare(self) -> None:
+        torch.manual_seed(self.config.seed)
+        self.learning.move_to(self.device)
+        self.network = self.learning.build_network().to(self.device)
+        compiled = self.config.compile == "on" or (
+            self.config.compile == "auto" and self.device.type == "cuda"
+        )
+        model = torch.compile(self.network, dynamic=False) if compiled else self.network
+        self._model = distributed.wrap(model, self.ranks, self.device)  # type: ignore[arg-type]
+        self._optimizer = make_optimizer(self.network, self.config)
+        self._weights = split_parameters(self.network)[0]
+        self._average = (
+            WeightAverage(self.network, self.config.ema_decay) if self.config.ema_decay else None
+        )
+        self._progress = _Progress()
+
+    def _run_epochs(self, log: RunLog) -> str:
+        progress = self._progress
+        while progress.epoch < self.config.epochs:
+            start = time.perf_counter()
+            train_loss = self._train_epoch(log)
+            seconds = time.perf_counter() - start
+            progress.epoch += 1
+            record = self._validate(train_loss, seconds)
+            progress.history.append(record)
+            log.epoch(record)
+            self._save_checkpoint()
+            if self._on_epoch is not None and self._on_epoch(record):
+                return f"stopped by the caller after epoch {progress.epoch}"
+            patience = self.config.early_stopping_patience
+            if patience and progress.epoch - progress.best_epoch >= patience:
+                return f"no improvement for {patience} epochs"
+        return ""
+
+    def _train_epoch(self, log: RunLog) -> float:
+        config, epoch = self.config, self._progress.epoch
+        self._model.train()
+        order = torch.randperm(
+            self.learning.train_size, generator=_generator(config.seed, epoch, 1)
+        )
+        order = order.to(self.device)
+        total = torch.zeros((), device=self.device)
+        check_every = 1 if self.device.type == "cpu" else 50
+        for index in range(self._steps_per_epoch):
+            step = epoch * self._steps_per_epoch + index
+            chosen = order[index * self._batch : (index + 1) * self._batch]
+            loss = self._step(step, chosen)
+            total += loss
+            if step % check_every == 0 and not torch.isfinite(total):
+                raise TrainingError(self._not_finite(step))
+            log.step()
+        if not torch.isfinite(total):
+            raise TrainingError(self._not_finite((epoch + 1) * self._steps_per_epoch - 1))
+        return float(total) / self._steps_per_epoch
+
+    def _step(self, step: int, chosen: torch.Tensor) -> torch.Tensor:
+        config = self.config
+        torch.manual_seed(_mix(config.seed, step, 2 + self.ranks.rank))  # dropout
+        inputs, targets = self.learning.batch(chosen, _generator(config.seed, step, 0), self._share)
+        total_steps = config.epochs * self._steps_per_epoch
+        factor = rate_factor(config, step, total_steps, self._steps_per_epoch)
+        set_rate(self._optimizer, config.learning_rate * factor)
+        with autocast(config.mixed_precision, self.device):
+            outputs = self._model(*inputs)
+        loss = self.learning.loss(outputs.float(), targets)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if config.l1:
+            add_l1_gradient(self._weights, config.l1)
+        if config.gradient_clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_clip)
+        self._optimizer.step()
+        if self._average is not None:
+            self._average.update()
+        return loss.detach()
+
+    def _validate(self, train_loss: float, seconds: float) -> dict[str, Any]:
+        """Validate in float32, as the bundle will run; every process does the same work."""
+        progress, learning = self._progress, self.learning
+        live = {name: value.clone() for name, value in self.network.state_dict().items()}
+        if self._average is not None:
+            self.network.load_state_dict(self._average.state)
+        figures = learning.validate(self.predict())
+        value = figures[learning.metric]
+        best = progress.best_value
+        if best is None or (value >= best if learning.higher_is_better else value <= best):
+            progress.best_value, progress.best_epoch = value, progress.epoch
+            progress.best = {k: v.clone() for k, v in self.network.state_dict().items()}
+        if self._average is not None:
+            self.network.load_state_dict(live)
+        return {
+            "epoch": progress.epoch,
+            "step": progress.epoch * self._steps_per_epoch,
+            "train_loss": train_loss,
+            **{f"validation_{name}": figure for name, figure in figures.items()},
+            "learning_rate": self._optimizer.param_groups[0]["lr"],
+            "seconds": seconds,
+        }
+
+    def predict(self) -> Callable[..., torch.Tensor]:
+        """Return a function that runs the network in evaluation mode, without gradients."""
+        self.network.eval()
+
+        @torch.inference_mode()
+        def predict(*inputs: torch.Tensor) -> torch.Tensor:
+            outputs: torch.Tensor = self.network(*inputs)
+            return outputs.float()
+
+        return predict
+
+    def _save_checkpoint(self) -> None:
+        if self._run_dir is None or not self.ranks.is_first:
+            return
+        progress = self._progress
+        tensors = {
+            "network": self.network.state_dict(),
+            "best": progress.best,
+            "optimizer": optimizer_tensors(self._optimizer),
+        }
+        if self._average is not None:
+            tensors["average"] = self._average.state
+        state = {
+            "fingerprint": self._fingerprint,
+            "epoch": progress.epoch,
+            "best_epoch": progress.best_epoch,
+            "best_value": progress.best_value,
+            "history": progress.history,
+            "average_steps": self._average.steps if self._average is not None else 0,
+        }
+        Checkpoint(tensors, state).save(self._run_dir / "checkpoint")
+
+    def _resume(self) -> None:
+        checkpoint = load_checkpoint(self._run_dir / "checkpoint") if self._run_dir else None
+        if checkpoint is None:
+            return
+        state, tensors = checkpoint.state, checkpoint.tensors
+        if state.get("fingerprint") != self._fingerprint:
+            raise TrainingError(
+                f"the checkpoint in {self._run_dir} belongs to a run with another configuration "
+                "or other data: choose another --out, or remove that directory"
+            )
+        self.network.load_state_dict(tensors["network"])
+        load_optimizer(self._optimizer, tensors["optimizer"])
+        if self._average is not None:
+            self._average.load(tensors["average"], state["average_steps"])
+        best = {name: value.to(self.device) for name, value in tensors["best"].items()}
+        self._progress = _Progress(
+            state["epoch"], state["history"], state["best_epoch"], state["best_value"], best
+        )
+
+    def _finish(self, stopped: str) -> Fit:
+        if self.config.keep == "best":
+            self.network.load_state_dict(self._progress.best)
+        elif self._average is not None:
+            self.network.load_state_dict(self._average.state)
+        return Fit(self.network.eval(), self._progress.history, self._progress.best_epoch, stopped)
+
+    def _not_finite(self, step: int) -> str:
+        kept = f"; the checkpoint of epoch {self._progress.epoch} stays" if self._run_dir else ""
+        return (
+            f"the training loss is not finite at step {step} (epoch {self._progress.epoch + 1}): "
+            f"lower learning_rate (now {self.config.learning_rate:g}) or set gradient_clip{kept}"
+        )
+
+
+def _mix(*numbers: int) -> int:
+    """Hash numbers to one seed, so that neighbouring steps have unrelated random numbers."""
+    digest = hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def _generator(*numbers: int) -> torch.Generator:
+    return torch.Generator().manual_seed(_mix(*numbers))
+
+
+def _fingerprint(config: TrainingConfig, data_id: str) -> str:
+    """Identify a run: the same configuration on the same data; the device may change."""
+    values = to_mapping(dataclasses.replace(config, device="auto"))
+    text = json.dumps([values, data_id], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

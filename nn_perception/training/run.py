@@ -1,0 +1,118 @@
+"""One whole training run: configuration -> data -> network -> bundle."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nn_perception.bundle import Bundle
+from nn_perception.config import from_mapping
+from nn_perception.errors import ConfigError
+from nn_perception.evaluation.plots import plot_learning_curve
+from nn_perception.tasks import get_task
+from nn_perception.training import distributed
+from nn_perception.training.card import card_text
+from nn_perception.training.config import TrainingConfig
+from nn_perception.training.export import export_bundle
+from nn_perception.training.log import CONFIG_FILE, METRICS_FILE
+from nn_perception.training.loop import EpochCallback, Fit, Trainer
+
+LOGGER = logging.getLogger(__name__)
+
+CURVE_FILE = "learning_curve.png"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run gave.
+
+    Attributes:
+        fit: the network and its history.
+        bundle: the written bundle; None in the processes of a data-parallel run that write none.
+        run_dir: logs, learning curve, TensorBoard events.
+    """
+
+    fit: Fit
+    bundle: Bundle | None
+    run_dir: Path
+
+
+def resolve_config(
+    task: str, from_file: Mapping[str, Any], overrides: Mapping[str, Any]
+) -> TrainingConfig:
+    """Return the task's recipe, changed by a file's keys, changed by the command line's.
+
+    The network that is asked for decides which recipe is taken.
+
+    Raises:
+        TaskError: unknown task.
+        ConfigError: an unknown key, a wrong value, or a network without recipe and without file.
+    """
+    learning = get_task(task).load_learning()
+    network = overrides.get("network", from_file.get("network"))
+    try:
+        base = learning.recipe(network)
+    except ConfigError:
+        if not from_file:
+            raise
+        base = TrainingConfig(network=str(network))
+    return from_mapping(
+        TrainingConfig, overrides, base=from_mapping(TrainingConfig, from_file, base=base)
+    )
+
+
+def train_task(
+    task: str,
+    config: TrainingConfig,
+    *,
+    data: Path | None,
+    out: Path,
+    show_progress: bool = False,
+    on_epoch: EpochCallback | None = None,
+    command: str = "",
+) -> Trained:
+    """Train, export and write the bundle ``out``; logs go to the directory ``out`` + ``.run``.
+
+    Args:
+        task: name of the task.
+        config: see `resolve_config`.
+        data: the data's path; None takes the task's default.
+        out: the bundle's directory.
+        show_progress: draw a progress bar.
+        on_epoch: called after each epoch; see `EpochCallback`.
+        command: the command line that makes the bundle again, for its card.
+
+    Raises:
+        NnPerceptionError: data, configuration, training or export failed; the message says how to
+            go on.
+    """
+    learning = get_task(task).load_learning()(config, data)
+    run_dir = out.with_name(out.name + ".run")
+    trainer = Trainer(learning, run_dir, show_progress=show_progress, on_epoch=on_epoch)
+    try:
+        fit = trainer.fit()
+        if not trainer.ranks.is_first:
+            return Trained(fit, None, run_dir)
+    finally:
+        distributed.leave()
+    if fit.stopped:
+        LOGGER.info("training stopped early: %s", fit.stopped)
+    plot_learning_curve(fit.history, run_dir / CURVE_FILE)
+    export = learning.export(trainer.predict())
+    names = (CONFIG_FILE, METRICS_FILE, CURVE_FILE)
+    bundle = export_bundle(
+        out,
+        task=task,
+        network=fit.network,
+        arguments=learning.network_arguments(),
+        config=config,
+        export=export,
+        card=card_text(task, config, export, fit.network, command),
+        extra={f"training/{name}": (run_dir / name).read_bytes() for name in names},
+    )
+    shutil.rmtree(run_dir / "checkpoint", ignore_errors=True)
+    return Trained(fit, bundle, run_dir)
