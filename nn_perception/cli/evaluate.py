@@ -1,0 +1,49 @@
+"""``nn-perception evaluate``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "measure a bundle on labelled data"
+DESCRIPTION = """Measure a bundle on labelled data, through the pipeline that the node runs.
+
+For a classifier PATH is a directory of MNIST idx files (the test split is used), a folder of
+pictures per class, or an .npz with 'images' uint8 (N,H,W[,C]) and 'labels'.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    from nn_perception.cli.common import add_engine_arguments, add_json_argument
+
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("--data", type=Path, required=True, metavar="PATH")
+    add_json_argument(parser)
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write a page with pictures")
+    add_engine_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate."""
+    from nn_perception.cli.common import format_table, text_stream, write_json
+    from nn_perception.tasks import get_task
+    from nn_perception.tasks.loading import open_pipeline
+
+    out = text_stream(arguments.json)
+    pipeline = open_pipeline(arguments.bundle, device=arguments.device, threads=arguments.threads)
+    bundle = pipeline.bundle
+    evaluation = get_task(bundle.task).load_evaluation()(pipeline)
+    evaluation.evaluate_data(arguments.data)
+    facts = {
+        "bundle": f"{bundle.name} ({bundle.id})",
+        "engine": f"{pipeline.engine.backend} on {pipeline.engine.device}",
+    }
+    print(format_table([*facts.items(), *evaluation.summary()]), file=out)
+    write_json({**facts, **evaluation.to_dict()}, arguments.json)
+    if arguments.report:
+        page = evaluation.write_report(
+            arguments.report, title=f"{bundle.name}: evaluation", facts=facts
+        )
+        print(f"report  {page}", file=out)
+    return 0

@@ -1,0 +1,64 @@
+"""``nn-perception info``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "verify a bundle and say what it is"
+DESCRIPTION = "Verify a bundle (hashes, sizes, shapes, finite outputs) and say what it is."
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    from nn_perception.cli.common import add_json_argument
+
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    add_json_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Verify and describe."""
+    from nn_perception.bundle import load_bundle
+    from nn_perception.cli.common import format_table, text_stream, write_json
+    from nn_perception.config import to_mapping
+    from nn_perception.engine import OnnxEngine, warm_up
+
+    bundle = load_bundle(arguments.bundle)
+    warm_up(OnnxEngine(bundle), bundle)
+    config = bundle.config
+    data = config.training.get("data", {})
+    rows: list[tuple[str, object]] = [
+        ("bundle", bundle.name),
+        ("id", bundle.id),
+        ("task", bundle.task),
+        ("network", f"{config.network.name}, {config.network.parameters:,} parameters"),
+        *((f"input {s.name}", f"{_shape(s.shape)} {s.dtype} [{s.unit}]") for s in config.inputs),
+        *((f"output {s.name}", f"{_shape(s.shape)} {s.dtype} [{s.unit}]") for s in config.outputs),
+        ("labels", ", ".join(config.labels) or "-"),
+        ("pre-processing", _pairs(config.preprocessing)),
+        ("calibration", _pairs(config.calibration)),
+        ("trained on", data.get("source", "unknown")),
+        ("seed", config.training.get("configuration", {}).get("seed")),
+        ("revision", config.training.get("git_revision", "unknown")),
+        *((f"{split} figures", _pairs(values)) for split, values in config.metrics.items()),
+        ("torch vs ONNX", f"largest difference {config.parity:.1e}"),
+        *((name, f"{spec['bytes']:,} bytes") for name, spec in config.files.items()),
+        ("verified", "hashes, sizes, shapes, finite outputs"),
+    ]
+    print(format_table(rows), file=text_stream(arguments.json))
+    write_json({"id": bundle.id, "name": bundle.name, **to_mapping(config)}, arguments.json)
+    return 0
+
+
+def _shape(shape: tuple[int | None, ...]) -> str:
+    return "(" + ", ".join("N" if size is None else str(size) for size in shape) + ")"
+
+
+def _pairs(values: object) -> str:
+    if not isinstance(values, dict):
+        return str(values)
+    return ", ".join(
+        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in values.items()
+    )

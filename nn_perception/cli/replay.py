@@ -1,0 +1,72 @@
+"""``nn-perception replay``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "run a bundle over a recorded bag, without ROS"
+DESCRIPTION = """Run a bundle over a recorded bag through the pipeline that the node runs, without
+ROS and as fast as it goes, and compare the answers with the bag's label topic when it has one.
+
+BAG is a rosbag2 directory, or a bare .mcap or .db3 file. Topics are found by type; name them
+where several fit:  --topic image_raw=/front/image_raw --topic label=/truth
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    from nn_perception.cli.common import add_engine_arguments, add_json_argument
+
+    parser.add_argument("bag", type=Path, metavar="BAG")
+    parser.add_argument("--model", type=Path, required=True, metavar="BUNDLE")
+    parser.add_argument(
+        "--topic", action="append", default=[], metavar="INPUT=TOPIC", help="may be repeated"
+    )
+    add_json_argument(parser)
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write a page with pictures")
+    parser.add_argument("--out", type=Path, metavar="BAG", help="record the answers")
+    add_engine_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Replay."""
+    from tqdm import tqdm
+
+    from nn_perception.cli.common import format_table, text_stream, write_json
+    from nn_perception.errors import ConfigError
+    from nn_perception.evaluation.replay import replay
+    from nn_perception.tasks import get_task
+    from nn_perception.tasks.loading import open_pipeline
+
+    wanted = dict(item.partition("=")[::2] for item in arguments.topic)
+    if not all(wanted.values()):
+        raise ConfigError("--topic is of the form INPUT=TOPIC, such as image_raw=/front/image_raw")
+    out = text_stream(arguments.json)
+    pipeline = open_pipeline(arguments.model, device=arguments.device, threads=arguments.threads)
+    bundle = pipeline.bundle
+    evaluation = get_task(bundle.task).load_evaluation()(pipeline, keep_results=arguments.out)
+    with tqdm(unit="message", desc="replay", delay=1.0, disable=None) as bar:
+        done = replay(arguments.bag, pipeline, evaluation, topics=wanted, on_progress=bar.update)
+    facts = {
+        "bag": arguments.bag.name,
+        "bundle": f"{bundle.name} ({bundle.id})",
+        "engine": f"{pipeline.engine.backend} on {pipeline.engine.device}",
+    }
+    rows = [*facts.items(), *done.summary(), *evaluation.summary()]
+    print(format_table(rows), file=out)
+    for kind, text in done.bad_example.items():
+        print(f"skipped {done.bad[kind]} x {kind}: {text}", file=out)
+    write_json({**facts, **evaluation.to_dict(), "replay": done.to_dict()}, arguments.json)
+    if arguments.out:
+        evaluation.record_results(arguments.out)
+        print(f"answers  {arguments.out}", file=out)
+    if arguments.report:
+        page = evaluation.write_report(
+            arguments.report,
+            title=f"{bundle.name}: replay of {arguments.bag.name}",
+            facts={**facts, **dict(done.summary())},
+            latency=done.latency,
+        )
+        print(f"report  {page}", file=out)
+    return 0

@@ -1,0 +1,1 @@
+"""Evaluation without ROS: replay of bags through the live pipeline, metrics, reports."""

@@ -1,0 +1,61 @@
+"""Fixtures that all tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("ROS_PYTHON_CHECK_FIELDS", "1")
+
+
+@pytest.fixture(scope="session")
+def make_bundle(tmp_path_factory):
+    """Return a function that writes a digit bundle with untrained weights, in about a second.
+
+    ``answer`` makes it always give that digit, by the bias of the last layer, so that two bundles
+    can be told apart by what they answer.
+    """
+    torch = pytest.importorskip("torch")
+    from nn_perception.bundle import ArraySpec
+    from nn_perception.networks import build_network
+    from nn_perception.tasks.digits.pipeline import PREPROCESSING
+    from nn_perception.training.config import TrainingConfig
+    from nn_perception.training.export import export_bundle
+    from nn_perception.training.learning import Export
+
+    def make(path: Path | None = None, *, network="mlp", seed=0, answer=None, task="digits"):
+        path = path or tmp_path_factory.mktemp("models") / f"{network}_{seed}_{answer}"
+        torch.manual_seed(seed)
+        module = build_network(network).eval()
+        if answer is not None:
+            with torch.no_grad():
+                last = [m for m in module.modules() if isinstance(m, torch.nn.Linear)][-1]
+                last.bias[answer] += 1000.0
+        labels = tuple(str(digit) for digit in range(10))
+        generator = torch.Generator().manual_seed(0)
+        export = Export(
+            inputs=(ArraySpec("image", (None, 1, 28, 28), "uint8"),),
+            outputs=(ArraySpec("logits", (None, 10), "float32"),),
+            probe=(torch.randint(0, 256, (4, 1, 28, 28), dtype=torch.uint8, generator=generator),),
+            preprocessing=vars(PREPROCESSING),
+            labels=labels,
+            calibration={"temperature": 1.0},
+            metrics={"accuracy": 0.1},
+            data={"source": "none", "sha256": "0" * 64, "train": 1, "validation": 1},
+        )
+        return export_bundle(
+            path,
+            task=task,
+            network=module,
+            arguments={},
+            config=TrainingConfig(network=network, seed=seed),
+            export=export,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(make_bundle):
+    """A digit bundle with untrained weights; do not write to it."""
+    return make_bundle()
