@@ -1,0 +1,4 @@
+"""The live side: lifecycle nodes around the pipelines. Only here is rclpy imported.
+
+`parameters`, `intake`, `statistics` and `model` import without rclpy; the rest needs it.
+"""

@@ -1,0 +1,289 @@
+"""The lifecycle node that every perception node derives from.
+
+Three things run apart on purpose: intake (`subscriptions`, a thread that only stores), inference
+(`inference`, the one thread that touches the pipeline) and control (parameters, transitions,
+diagnostics: here, in the executor of this node).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType, JumpHandle, JumpThreshold
+from rclpy.duration import Duration
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile
+
+from nn_perception.errors import ConfigError, NnPerceptionError
+from nn_perception.nodes import parameters
+from nn_perception.nodes.declaration import declare, sensor_qos
+from nn_perception.nodes.diagnostics import Health, active_model, diagnostics
+from nn_perception.nodes.inference import Inference
+from nn_perception.nodes.model import (
+    MODEL_PARAMETERS,
+    ActiveModel,
+    build_model,
+    verify_model,
+)
+from nn_perception.nodes.subscriptions import InputTopic
+from nn_perception.tasks import get_task
+
+SUCCESS = TransitionCallbackReturn.SUCCESS
+FAILURE = TransitionCallbackReturn.FAILURE
+ERROR = TransitionCallbackReturn.ERROR
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class PerceptionNode(LifecycleNode):
+    """One pipeline as a lifecycle node; what it subscribes and publishes is up to the subclass.
+
+    A subclass names its `executable` (the key of its parameter table) and fills in `input_topics`,
+    `make_outputs` and `publish_result`.
+    """
+
+    executable = ""
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Declare the parameters; nothing is loaded or subscribed before the transitions.
+
+        Raises:
+            NnPerceptionError: a parameter given at start cannot be used.
+        """
+        super().__init__(self.executable, **kwargs)
+        self._control = threading.RLock()  # transitions, swaps and diagnostics exclude each other
+        self._table = parameters.index(parameters.TABLES[self.executable])
+        self._inference = Inference(self, self.publish_result)
+        self._outputs: list[Publisher] = []
+        self._jump_handle: JumpHandle | None = None
+        self._problem = ""  # why the last transition failed
+        self._swaps = 0
+        self._refused_swaps = 0
+        try:
+            self._declare()
+        except BaseException:
+            self.destroy_node()
+            raise
+
+    def _declare(self) -> None:
+        declare(self, self._table.values())
+        self.task = get_task(self.value("task"))
+        self._topics = self.input_topics()
+        self._latched = self.create_publisher(DiagnosticStatus, "~/active_model", LATCHED)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # A steady clock: the health of a node is of interest while simulated time stands still.
+        self.create_timer(
+            self.value("diagnostics_period_s"),
+            self._publish_diagnostics,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+        self._jump_handle = self.get_clock().create_jump_callback(
+            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1)),
+            post_callback=lambda _jump: self._inference.reset(),
+        )
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._announce()
+
+    # What a subclass defines.
+
+    def input_topics(self) -> tuple[InputTopic, ...]:
+        """Return the subscriptions, with resolved topics (see `input_topic`)."""
+        raise NotImplementedError
+
+    def make_outputs(self, model: ActiveModel) -> None:
+        """Create the publishers of the results with `output`; called at each configuration."""
+        raise NotImplementedError
+
+    def model_changed(self, model: ActiveModel) -> None:
+        """Tell subscribers about the model that now runs, such as its labels."""
+
+    def publish_result(self, result: Any, header: Any) -> None:
+        """Publish a result with the header of its input. Called in the worker's thread."""
+        raise NotImplementedError
+
+    # For a subclass.
+
+    def value(self, name: str) -> Any:
+        """Return the value of a parameter."""
+        return self.get_parameter(name).value
+
+    def input_topic(self, name: str, topic: str, message_type: Any) -> InputTopic:
+        """Describe one subscription: remapped, in this node's namespace, QoS overrides applied."""
+        resolved = self.resolve_topic_name(topic)
+        qos = sensor_qos(self, resolved, self.value("qos_depth"))
+        return InputTopic(name, resolved, message_type, qos)
+
+    def output(self, message_type: Any, topic: str, qos: QoSProfile | int) -> Publisher:
+        """Create a publisher that is silent while the node is not active, until the clean-up."""
+        self._outputs.append(self.create_lifecycle_publisher(message_type, topic, qos))
+        return self._outputs[-1]
+
+    # Lifecycle. rclpy swallows exceptions of these callbacks, so each reports its own.
+
+    def autostart(self) -> None:
+        """Configure and activate when the parameter ``autostart`` says so."""
+        if self.value("autostart") and self.trigger_configure() == SUCCESS:
+            self.trigger_activate()
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load, build and warm up the model; on failure the node stays unconfigured."""
+        with self._control:
+            try:
+                model = build_model(self.task, self._values())
+                self.make_outputs(model)
+            except Exception as error:
+                self._release()
+                self._fail("not configured", error)
+                return FAILURE
+            self._inference.model, self._problem = model, ""
+            self._announce()
+            self.get_logger().info(f"model {model}")
+            return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start the worker, then the intake."""
+        with self._control:
+            try:
+                super().on_activate(state)
+                self._inference.start(self._topics)
+            except Exception as error:
+                self._inference.stop()
+                super().on_deactivate(state)
+                self._fail("not activated", error)
+                return FAILURE
+            self._problem = ""
+            return SUCCESS
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop the intake, then the worker; the model stays loaded."""
+        with self._control:
+            stopped = self._inference.stop()
+            super().on_deactivate(state)
+            return SUCCESS if stopped else ERROR
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release the model and the publishers."""
+        with self._control:
+            self._release()
+            return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release everything, from any state."""
+        with self._control:
+            self._release()
+            return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release everything; the node is unconfigured afterwards and can be configured again."""
+        with self._control:
+            self._release()
+            return SUCCESS
+
+    def destroy_node(self) -> None:
+        """Stop the threads before what they use goes away."""
+        with self._control:
+            self._release()
+            if self._jump_handle is not None:
+                self._jump_handle.unregister()
+                self._jump_handle = None
+            super().destroy_node()
+
+    def _release(self) -> None:
+        """Stop the threads, then destroy what they used; nothing to do is no error."""
+        self._inference.stop()
+        while self._outputs:
+            self.destroy_lifecycle_publisher(self._outputs.pop())
+        if self._inference.model is not None:
+            self._inference.model = None
+            self._announce()
+
+    # Parameters and the hot swap.
+
+    def _values(self, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return {name: self.value(name) for name in self._table} | dict(changes or {})
+
+    def _on_set_parameters(self, changed: Sequence[Any]) -> SetParametersResult:
+        changes = {parameter.name: parameter.value for parameter in changed}
+        with self._control:
+            try:
+                self._check(changes)
+                if MODEL_PARAMETERS & changes.keys():
+                    self._change_model(self._values(changes))
+            except Exception as error:
+                return SetParametersResult(successful=False, reason=self._refuse(changes, error))
+        return SetParametersResult(successful=True)
+
+    def _check(self, changes: Mapping[str, Any]) -> None:
+        ours = {name: value for name, value in changes.items() if name in self._table}
+        parameters.check_changes(self._table, ours)
+        # rclpy checks its own parameters, but one of them after this callback: a refusal there
+        # would come too late for a swap in the same atomic set.
+        if not isinstance(changes.get("use_sim_time", False), bool):
+            raise ConfigError("parameter 'use_sim_time' must be a bool")
+
+    def _change_model(self, values: Mapping[str, Any]) -> None:
+        """Build the new model while the old one serves, then replace it between two messages."""
+        if self._inference.model is None:
+            verify_model(self.task, values)
+            return
+        start = time.perf_counter()
+        model = build_model(self.task, values)
+        self._inference.model = model
+        self._swaps += 1
+        self._announce()
+        elapsed_ms = (time.perf_counter() - start) * 1e3
+        self.get_logger().info(f"swapped to {model} in {elapsed_ms:.0f} ms")
+
+    def _refuse(self, changes: Mapping[str, Any], error: Exception) -> str:
+        reason = str(error)
+        if not isinstance(error, NnPerceptionError):
+            reason = f"internal error, {type(error).__name__}: {error}"
+            self.get_logger().error(traceback.format_exc())
+        if MODEL_PARAMETERS & changes.keys():
+            self._refused_swaps += 1
+        self.get_logger().warning(f"refused {dict(changes)}: {reason}")
+        return reason
+
+    # What the node tells about itself.
+
+    def _announce(self) -> None:
+        """Publish what runs now. A failure here must not undo a swap that took place."""
+        try:
+            name = self.get_fully_qualified_name()
+            model = self._inference.model
+            self._latched.publish(active_model(name, self.task.name, model))
+            if model is not None:
+                self.model_changed(model)
+        except Exception:
+            if self.context.ok():
+                self.get_logger().error(f"cannot announce the model: {traceback.format_exc()}")
+
+    def _fail(self, what: str, error: Exception) -> None:
+        self._problem = f"{what}: {error}"
+        self.get_logger().error(self._problem)
+        if not isinstance(error, NnPerceptionError):
+            self.get_logger().error(traceback.format_exc())
+
+    def _publish_diagnostics(self) -> None:
+        with self._control:
+            health = Health(
+                node=self.get_fully_qualified_name(),
+                task=self.task.name,
+                state=self._state_machine.current_state[1],
+                model=self._inference.model,
+                problem=self._problem or self._inference.problem,
+                counts=self._inference.statistics.snapshot(),
+                latency_ms=self._inference.statistics.latency_ms(),
+                warn_after_s=self.value("warn_after_s"),
+                ordered_queue=self.value("queue_size") > 1,
+                swaps=self._swaps,
+                refused_swaps=self._refused_swaps,
+            )
+            self._diagnostics.publish(diagnostics(health, self.get_clock().now().to_msg()))

@@ -1,0 +1,104 @@
+"""What a node runs: one immutable record of a model, built and checked as a whole."""
+
+from __future__ import annotations
+
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nn_perception
+from nn_perception.bundle import Bundle, load_bundle, resolve_model
+from nn_perception.engine import Engine
+from nn_perception.tasks import Task
+from nn_perception.tasks.loading import open_pipeline
+from nn_perception.tasks.pipeline import Pipeline
+
+MODEL_PARAMETERS = frozenset({"model", "device", "backend", "threads"})
+"""Parameters whose change rebuilds the model."""
+
+
+@dataclass(frozen=True)
+class ActiveModel:
+    """A model that is ready to serve. Replaced as a whole, so that two never mix.
+
+    Attributes:
+        name: the bundle's name as the parameter ``model`` gives it.
+        pipeline: warmed up, with its bundle and engine; the worker's thread alone runs it.
+    """
+
+    name: str
+    pipeline: Pipeline
+
+    @property
+    def bundle(self) -> Bundle:
+        """The verified files that the pipeline was built from."""
+        return self.pipeline.bundle
+
+    @property
+    def engine(self) -> Engine:
+        """What runs the network, and where."""
+        return self.pipeline.engine
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.bundle.id}) on {self.engine.device} ({self.engine.backend})"
+
+
+def build_model(task: Task, values: Mapping[str, Any]) -> ActiveModel:
+    """Verify the bundle, build its engine and pipeline, and warm them up.
+
+    Args:
+        task: the task that the bundle must be for.
+        values: the parameters ``model``, ``model_root``, ``device``, ``backend``, ``threads``.
+
+    Raises:
+        NnPerceptionError: any of this failed; the message says why and what to do.
+    """
+    pipeline = open_pipeline(
+        verify_model(task, values),
+        device=values["device"],
+        threads=values["threads"],
+        backend=values["backend"],
+    )
+    return ActiveModel(_name(task, values), pipeline)
+
+
+def verify_model(task: Task, values: Mapping[str, Any]) -> Bundle:
+    """Find the bundle below ``model_root`` and verify its files.
+
+    Raises:
+        BundleError: it is missing, damaged, foreign, or outside ``model_root``.
+    """
+    root = Path(values["model_root"]) if values["model_root"] else shipped_models()
+    return load_bundle(resolve_model(_name(task, values), root.expanduser()), task=task.name)
+
+
+def shipped_models() -> Path:
+    """Return the directory with the models that came with the package."""
+    return share_path("models")
+
+
+def share_path(name: str) -> Path:
+    """Return a folder of the package's shared files, from a source tree or an installation.
+
+    A source tree counts first, so that what runs beside an older installation is not mixed with it.
+    """
+    package = Path(nn_perception.__file__).resolve().parent
+    source = package.parent
+    if (source / "package.xml").is_file():
+        return source / name
+    candidates = [base / "share" / "nn_perception" / name for base in _prefixes(package)]
+    return next((path for path in candidates if path.is_dir()), candidates[0])
+
+
+def _prefixes(package: Path) -> list[Path]:
+    """Prefixes of an installation: those above ``lib/python3.x/site-packages``, and Python's own.
+
+    Debian's Python installs into ``local/lib/python3.x/dist-packages``, so the depth varies.
+    """
+    return [*package.parents[1:6], Path(sysconfig.get_path("data"))]
+
+
+def _name(task: Task, values: Mapping[str, Any]) -> str:
+    return values["model"] or task.default_model

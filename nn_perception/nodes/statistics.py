@@ -1,0 +1,141 @@
+"""Counts and latencies of one node, written by its threads and read by its diagnostics."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from nn_perception.evaluation.latency import LatencyRecorder
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of the counters at one moment; rates and ``*_in_period`` since the last one.
+
+    Attributes:
+        received: messages that arrived.
+        published: results that were published.
+        dropped: messages that newer ones replaced before the network was free.
+        bad: unusable messages by kind.
+        internal_errors: errors that were not the message's fault.
+        rate_in_hz: messages per second.
+        rate_out_hz: results per second.
+        input_age_s: seconds since the last message, or since activation; None when inactive.
+        dropped_in_period: drops since the last snapshot.
+        errors_in_period: unusable messages and internal errors since the last snapshot.
+        last_error: the latest error message, empty when there was none.
+    """
+
+    received: int
+    published: int
+    dropped: int
+    bad: Mapping[str, int]
+    internal_errors: int
+    rate_in_hz: float
+    rate_out_hz: float
+    input_age_s: float | None
+    dropped_in_period: int
+    errors_in_period: int
+    last_error: str
+
+
+class Statistics:
+    """Thread-safe counters. Counting goes on over activations; it starts anew with the process."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start at zero; ``clock`` gives seconds."""
+        self.latency = LatencyRecorder()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._received = 0
+        self._published = 0
+        self._dropped = 0
+        self._bad: Counter[str] = Counter()
+        self._internal = 0
+        self._last_error = ""
+        self._last_input_s: float | None = None
+        self._before = (clock(), 0, 0, 0, 0)
+
+    def activated(self) -> None:
+        """The age of the input counts from now."""
+        self._last_input_s = self._clock()
+
+    def deactivated(self) -> None:
+        """No input is expected."""
+        self._last_input_s = None
+
+    def received(self, dropped_one: bool) -> None:
+        """Count one message, and whether an older one had to go for it."""
+        with self._lock:
+            self._received += 1
+            self._dropped += dropped_one
+            self._last_input_s = self._clock()
+
+    def published(self, stage_s: Mapping[str, float]) -> None:
+        """Count one result with the seconds of its stages."""
+        with self._lock:
+            self._published += 1
+            for stage, seconds in stage_s.items():
+                self.latency.add(stage, seconds)
+
+    def bad(self, kind: str, message: str) -> None:
+        """Count one unusable message."""
+        with self._lock:
+            self._bad[kind] += 1
+            self._last_error = message
+
+    def internal_error(self, message: str) -> None:
+        """Count one error that was not the message's fault."""
+        with self._lock:
+            self._internal += 1
+            self._last_error = message
+
+    def latency_ms(self) -> Mapping[str, Mapping[str, float]]:
+        """Return stage -> percentile -> milliseconds."""
+        with self._lock:
+            return self.latency.to_dict()
+
+    def snapshot(self) -> Snapshot:
+        """Return the counters; the next snapshot's rates count from here."""
+        with self._lock:
+            now = self._clock()
+            errors = sum(self._bad.values()) + self._internal
+            then, received, published, dropped, errors_before = self._before
+            self._before = (now, self._received, self._published, self._dropped, errors)
+            elapsed = max(now - then, 1e-9)
+            age = None if self._last_input_s is None else now - self._last_input_s
+            return Snapshot(
+                received=self._received,
+                published=self._published,
+                dropped=self._dropped,
+                bad=dict(self._bad),
+                internal_errors=self._internal,
+                rate_in_hz=(self._received - received) / elapsed,
+                rate_out_hz=(self._published - published) / elapsed,
+                input_age_s=age,
+                dropped_in_period=self._dropped - dropped,
+                errors_in_period=errors - errors_before,
+                last_error=self._last_error,
+            )
+
+
+class LogThrottle:
+    """Lets one log line per kind through in a period, and counts the others."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start with every kind allowed; ``clock`` gives seconds."""
+        self._clock = clock
+        self._last_s: dict[str, float] = {}
+        self._suppressed: Counter[str] = Counter()
+
+    def allow(self, kind: str, period_s: float) -> int | None:
+        """Return how many lines of this kind were held back, or None to hold this one back too."""
+        now = self._clock()
+        if kind in self._last_s and now - self._last_s[kind] < period_s:
+            self._suppressed[kind] += 1
+            return None
+        self._last_s[kind] = now
+        return self._suppressed.pop(kind, 0)

@@ -1,0 +1,192 @@
+"""Real rclpy over Fast DDS. In-process tests see nothing but this process; others this machine."""
+
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"  # unchecked, a wrong type is sent as garbage
+DOMAIN_ID = 1 + os.getpid() % 100
+os.environ["ROS_DOMAIN_ID"] = str(DOMAIN_ID)
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "OFF"
+
+NO_ROS = ("test_intake", "test_parameters", "test_playback", "test_statistics", "test_launch")
+
+
+def pytest_collection_modifyitems(items):
+    try:
+        import rclpy  # noqa: F401
+        import vision_msgs.msg  # noqa: F401
+    except ImportError as error:
+        skip = pytest.mark.skip(reason=f"needs ROS: {error}")
+        here = Path(__file__).parent
+        for item in items:
+            if item.path.is_relative_to(here) and item.path.stem not in NO_ROS:
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def domain_id():
+    return DOMAIN_ID
+
+
+LABELS = tuple(str(digit) for digit in range(10))
+
+
+def write_model(path, *, answer=None, labels=LABELS, seed=0, task="digits"):
+    """Write a linear digit model without torch; ``answer`` makes it always give that class."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+    from safetensors.numpy import save
+
+    from nn_perception.bundle import ArraySpec, BundleConfig, NetworkSpec, save_bundle
+    from nn_perception.tasks.digits.pipeline import PREPROCESSING
+
+    classes = len(labels)
+    random = np.random.default_rng(seed)
+    weight = (random.standard_normal((784, classes)) * 2e-3).astype(np.float32)
+    bias = np.zeros(classes, np.float32)
+    if answer is not None:
+        bias[answer] = 100.0
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+            helper.make_node("Flatten", ["float"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "weight"], ["product"]),
+            helper.make_node("Add", ["product", "bias"], ["logits"]),
+        ],
+        "linear",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", 1, 28, 28])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", classes])],
+        [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(bias, "bias")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(model)
+    config = BundleConfig(
+        format=1,
+        task=task,
+        network=NetworkSpec("mlp", {}, weight.size + classes),
+        inputs=(ArraySpec("image", (None, 1, 28, 28), "uint8"),),
+        outputs=(ArraySpec("logits", (None, classes), "float32"),),
+        preprocessing=vars(PREPROCESSING),
+        labels=tuple(labels),
+        calibration={"temperature": 1.0},
+        training={},
+        metrics={},
+        parity=0.0,
+        files={},
+    )
+    tensors = save({"linear.weight": weight, "linear.bias": bias})
+    return save_bundle(path, config, tensors, model.SerializeToString())
+
+
+@pytest.fixture(scope="session")
+def model_root(tmp_path_factory):
+    """Models that tests must not change: digits (looks at the image), three, seven, letters."""
+    root = tmp_path_factory.mktemp("models")
+    write_model(root / "digits")
+    write_model(root / "three", answer=3)
+    write_model(root / "seven", answer=7)
+    write_model(root / "letters", answer=1, labels=("a", "b", "c"))
+    return root
+
+
+@pytest.fixture(scope="session")
+def ros(domain_id):
+    """The one ROS context of the session. Two of them would not see each other here."""
+    import rclpy
+
+    context = rclpy.Context()
+    context.init(domain_id=domain_id)
+    yield context
+    context.try_shutdown()
+
+
+class Spinner:
+    """Spins the nodes under test as `run` does, in a thread."""
+
+    def __init__(self, context):
+        from rclpy.executors import SingleThreadedExecutor
+
+        self.executor = SingleThreadedExecutor(context=context)
+        self.errors = []
+        self._running = True
+        self._thread = threading.Thread(target=self._spin)
+        self._thread.start()
+
+    def _spin(self):
+        while self._running:
+            try:
+                self.executor.spin_once(timeout_sec=0.1)
+            except Exception as error:
+                self.errors.append(error)
+
+    def stop(self):
+        self._running = False
+        self.executor.wake()
+        self._thread.join(10.0)
+        assert not self._thread.is_alive()
+        self.executor.shutdown()
+        assert self.errors == []
+
+
+@pytest.fixture
+def start(ros, model_root):
+    """Return a function that starts a spinning classifier with parameters; they end afterwards."""
+    from rclpy.parameter import Parameter
+
+    from nn_perception.nodes.image_classifier import ImageClassifier
+
+    started = []
+
+    def make(*, autostart=True, cli=(), namespace=None, **parameters):
+        values = {"model_root": str(model_root), "diagnostics_period_s": 0.1, **parameters}
+        overrides = [Parameter(name, value=value) for name, value in values.items()]
+        node = ImageClassifier(
+            context=ros,
+            parameter_overrides=overrides,
+            cli_args=["--ros-args", *cli] if cli else None,
+            namespace=namespace,
+        )
+        if autostart:
+            node.autostart()
+        spinner = Spinner(ros)
+        spinner.executor.add_node(node)
+        started.append((node, spinner))
+        return node
+
+    yield make
+    for node, spinner in started:
+        spinner.stop()
+        node.destroy_node()
+
+
+@pytest.fixture
+def connect(ros):
+    """Return a function that makes a client of a classifier; they are closed afterwards."""
+    from nn_perception.nodes.client import ClassifierClient
+
+    clients = []
+
+    def make(node, *, connected=True, **arguments):
+        client = ClassifierClient(node.get_fully_qualified_name(), context=ros, **arguments)
+        clients.append(client)
+        if connected:
+            client.connect()
+        return client
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def classifier(start, connect):
+    """An active classifier with the model ``digits`` in an ordered queue, and a connected client.
+
+    The queue keeps every frame, so that a test can count them.
+    """
+    node = start(queue_size=1000, qos_depth=1000)
+    return node, connect(node)

@@ -1,0 +1,3 @@
+def test_smoke(classifier):
+    node, client = classifier
+    print(client.wait_for_diagnostics(lambda d: int(d["published"]) > 0))
