@@ -6,7 +6,7 @@ import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +38,7 @@ def load_image_set(
     size: tuple[int, int] | None = None,
     channels: int | None = None,
     class_names: Sequence[str] | None = None,
+    convert: Callable[[UInt8Array], UInt8Array] | None = None,
 ) -> ImageSet:
     """Read labelled images, whatever of the three layouts they are in.
 
@@ -51,6 +52,8 @@ def load_image_set(
         channels: 1 converts to grey, 3 to RGB; None keeps what is there.
         class_names: the classes in the wanted order, for example a bundle's labels; the classes
             found must be among them. None takes the classes as found, in natural order.
+        convert: applied to each (H, W, C) picture after ``size`` and ``channels``, for example a
+            pipeline's pre-processing, which brings pictures of all sizes to one.
 
     Returns:
         The set. Pictures that could not be read are named in its ``skipped``, and a warning
@@ -71,10 +74,10 @@ def load_image_set(
         images, labels, names = mnist.images, mnist.labels, mnist.class_names
         source, skipped = mnist.source, ()
     else:
-        return _load_folder(path, split, size, channels, class_names)
+        return _load_folder(path, split, _converter(size, channels, convert), class_names)
     labels, known = _align(labels, names, class_names, source)
-    if size is not None or channels is not None:
-        images = np.stack([_convert(image, size, channels) for image in images])
+    if size is not None or channels is not None or convert is not None:
+        images = np.stack(list(map(_converter(size, channels, convert), images)))
     return ImageSet.create(images, labels, known, source, skipped)
 
 
@@ -140,8 +143,7 @@ def _class_count(labels: NDArray[Any], path: Path) -> int:
 def _load_folder(
     path: Path,
     split: str,
-    size: tuple[int, int] | None,
-    channels: int | None,
+    convert: Callable[[UInt8Array], UInt8Array],
     class_names: Sequence[str] | None,
 ) -> ImageSet:
     folders = _class_folders(path, split)
@@ -153,11 +155,11 @@ def _load_folder(
         for file in sorted(folder.iterdir(), key=_natural):
             if file.suffix.lower() not in PICTURE_SUFFIXES or file.name.startswith("."):
                 continue
-            image = _read_picture(file)
+            image = read_picture(file)
             if image is None:
                 skipped.append(f"{folder.name}/{file.name}")
                 continue
-            images.append(_convert(image, size, channels))
+            images.append(convert(image))
             labels.append(label)
     _report(path, skipped, len(images))
     aligned, known = _align(np.asarray(labels, np.int64), names, class_names, str(path))
@@ -197,7 +199,7 @@ def _report(path: Path, skipped: Sequence[str], read: int) -> None:
         )
 
 
-def _read_picture(path: Path) -> UInt8Array | None:
+def read_picture(path: Path) -> UInt8Array | None:
     """Return (H, W, 1) or (H, W, 3) RGB, 8 bit, turned as its EXIF says; None if unreadable."""
     try:
         data = path.read_bytes()
@@ -216,6 +218,18 @@ def _is_cut(data: bytes) -> bool:
     """Tell whether the end mark is missing: OpenCV gives a half-grey picture, and no error."""
     ends = ((b"\x89PNG", b"IEND"), (b"\xff\xd8", b"\xff\xd9"))
     return any(data.startswith(start) and end not in data for start, end in ends)
+
+
+def _converter(
+    size: tuple[int, int] | None,
+    channels: int | None,
+    convert: Callable[[UInt8Array], UInt8Array] | None,
+) -> Callable[[UInt8Array], UInt8Array]:
+    def converted(image: UInt8Array) -> UInt8Array:
+        result = _convert(image, size, channels)
+        return result if convert is None else convert(result)
+
+    return converted
 
 
 def _convert(image: UInt8Array, size: tuple[int, int] | None, channels: int | None) -> UInt8Array:
