@@ -194,6 +194,8 @@ class PerceptionNode(LifecycleNode):
                 self._jump_handle.unregister()
                 self._jump_handle = None
             super().destroy_node()
+            # rclpy forgets it, and the node would stay in the graph until Python's next collection.
+            self._state_machine.destroy_when_not_in_use()
 
     def _release(self) -> None:
         """Stop the threads, then destroy what they used; nothing to do is no error."""

@@ -116,12 +116,35 @@ class ClassifierClient(AbstractContextManager["ClassifierClient"]):
         Raises:
             ClientError: none came in time.
         """
-        self._wait_for(
-            lambda: bool(self._diagnostics) and accept(self._diagnostics),
-            timeout_s,
-            lambda: f"no such diagnostics within {timeout_s:.0f} s, the last: {self._diagnostics}",
-        )
+        self.wait_for(lambda: bool(self._diagnostics) and accept(self._diagnostics), timeout_s)
         return self._diagnostics
+
+    def subscribe(
+        self, message_type: Any, topic: str, store: Callable[[Any], None], qos: QoSProfile
+    ) -> None:
+        """Subscribe to a further topic; ``store`` gets each message, and `wait_for` notices."""
+
+        def callback(message: Any) -> None:
+            with self._changed:
+                store(message)
+                self._changed.notify_all()
+
+        self.node.create_subscription(message_type, topic, callback, qos)
+
+    def wait_for(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+        """Wait until a condition on received messages holds.
+
+        Raises:
+            ClientError: it does not in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not self._wait(condition, 0.2):
+            self._alive()
+            if time.monotonic() > deadline:
+                raise ClientError(
+                    f"waited {timeout_s:.0f} s in vain for something from {self.remote.target}; "
+                    f"its last diagnostics: {self._diagnostics or 'none'}"
+                )
 
     def connect(self, timeout_s: float = 20.0) -> None:
         """Wait until the node is active and frames and answers get through.
@@ -179,11 +202,7 @@ class ClassifierClient(AbstractContextManager["ClassifierClient"]):
             drain_s: longest wait without a further answer.
         """
         stamps = {stamp_ns for stamp_ns, _ in sent}
-        self._wait_for(
-            lambda: len(self._changes) - first_change >= requests,
-            60.0,
-            lambda: "the node did not answer a parameter request",
-        )
+        self.wait_for(lambda: len(self._changes) - first_change >= requests, 60.0)
         before = -1
         while before != (before := self._count(stamps)) and before < len(stamps):
             known = before
@@ -227,15 +246,6 @@ class ClassifierClient(AbstractContextManager["ClassifierClient"]):
     def _wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         with self._changed:
             return self._changed.wait_for(condition, timeout_s)
-
-    def _wait_for(
-        self, condition: Callable[[], bool], timeout_s: float, text: Callable[[], str]
-    ) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not self._wait(condition, 0.2):
-            self._alive()
-            if time.monotonic() > deadline:
-                raise ClientError(text())
 
     def _on_answer(self, message: Classification) -> None:
         now = time.monotonic()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Iterable
 from typing import Any
 
-from nn_perception.nodes.parameters import Parameter
+from nn_perception.nodes.parameters import TABLES, Parameter
 
 
 def markdown_table(table: Iterable[Parameter]) -> str:
@@ -63,3 +64,12 @@ def _yaml_value(value: Any) -> str:
     if isinstance(value, str):
         return f'"{value}"'
     return repr(value)
+
+
+def main(executable: str) -> None:
+    """Print the parameter file of an executable."""
+    print(yaml_text(executable, TABLES[executable]), end="")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

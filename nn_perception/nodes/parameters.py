@@ -60,7 +60,7 @@ class Parameter:
         """
         if not self._type_fits(value):
             raise ConfigError(
-                f"parameter '{self.name}' got {value!r} ({type(value).__name__}), expected a "
+                f"parameter '{self.name}' got {value!r} ({type(value).__name__}), expected type "
                 f"{self.type}{self._hint(value)}"
             )
         if not self._value_fits(value):

@@ -190,3 +190,42 @@ def classifier(start, connect):
     """
     node = start(queue_size=1000, qos_depth=1000)
     return node, connect(node)
+
+
+@pytest.fixture
+def frame():
+    """Return a function that makes an image message; every call has a stamp of its own."""
+    from sensor_msgs.msg import Image
+
+    from nn_perception.messages import array_to_image_fields
+
+    count = 0
+
+    def make(pixels=None, encoding="mono8", frame_id="camera", damage=None):
+        nonlocal count
+        count += 1
+        if pixels is None:
+            pixels = np.random.default_rng(count).integers(0, 256, (28, 28), dtype=np.uint8)
+        message = Image(**array_to_image_fields(pixels, encoding))
+        for name, value in (damage or {}).items():
+            setattr(message, name, value)
+        message.header.frame_id = frame_id
+        message.header.stamp.sec = 1000
+        message.header.stamp.nanosec = count
+        return message
+
+    return make
+
+
+@pytest.fixture
+def ask():
+    """Return a function that sends a message and returns the one answer to it."""
+    from rclpy.serialization import serialize_message
+
+    def send_and_wait(client, message, timeout_s=5.0):
+        stamp_ns, _ = client.publish(serialize_message(message))
+        assert client.wait_for_answer(stamp_ns, timeout_s), "no answer"
+        (answer,) = client.answers(stamp_ns)
+        return answer
+
+    return send_and_wait
