@@ -64,6 +64,10 @@ class TorchEngine:
             raise EngineError(f"torch refused the input: {error}") from None
         return tuple(output.numpy() for output in _as_tuple(outputs))
 
+    def bare_graph(self) -> torch.cuda.CUDAGraph:
+        """Return the graph captured last, for the benchmark to compare a call with."""
+        return next(reversed(self._graphs.values())).graph
+
     def _run_graph(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         key = tuple((array.shape, array.dtype.str) for array in inputs)
         graph = self._graphs.get(key)
@@ -87,8 +91,8 @@ class _Graph:
             for _ in range(3):  # lazy initialisation must not be captured
                 network(*self._device_in)
         self._stream.synchronize()
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, stream=self._stream):
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph, stream=self._stream):
             self._device_out = _as_tuple(network(*self._device_in))
         self._host_out = [
             torch.empty(out.shape, dtype=out.dtype, pin_memory=True) for out in self._device_out
@@ -100,7 +104,7 @@ class _Graph:
         with torch.cuda.stream(self._stream):
             for static, host in zip(self._device_in, self._host_in, strict=True):
                 static.copy_(host, non_blocking=True)
-            self._graph.replay()
+            self.graph.replay()
             for host, out in zip(self._host_out, self._device_out, strict=True):
                 host.copy_(out, non_blocking=True)
         self._stream.synchronize()

@@ -57,7 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("nn_perception").setLevel(logging.INFO)
     words = list(sys.argv[1:] if arguments is None else arguments)
     hint = _unknown_command(words)
     if hint:

@@ -31,11 +31,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Replay."""
-    from tqdm import tqdm
-
     from nn_perception.cli.common import format_table, text_stream, write_json
     from nn_perception.errors import ConfigError
     from nn_perception.evaluation.replay import replay
+    from nn_perception.progress import progress_bar
     from nn_perception.tasks import get_task
     from nn_perception.tasks.loading import open_pipeline
 
@@ -45,8 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
     out = text_stream(arguments.json)
     pipeline = open_pipeline(arguments.model, device=arguments.device, threads=arguments.threads)
     bundle = pipeline.bundle
-    evaluation = get_task(bundle.task).load_evaluation()(pipeline, keep_results=arguments.out)
-    with tqdm(unit="message", desc="replay", delay=1.0, disable=None) as bar:
+    evaluation = get_task(bundle.task).load_evaluation()(
+        pipeline, keep_results=arguments.out is not None
+    )
+    with progress_bar(None, "replay", "message") as bar:
         done = replay(arguments.bag, pipeline, evaluation, topics=wanted, on_progress=bar.update)
     facts = {
         "bag": arguments.bag.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,9 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nn_perception.datasets.arrays import ImageSet
-from nn_perception.datasets.bags import classification_message
+from nn_perception.datasets.bags import BagWriter, classification_message
 from nn_perception.datasets.images import load_image_set
+from nn_perception.errors import DatasetError
 from nn_perception.evaluation.classification import ClassificationMetrics, classification_metrics
+from nn_perception.evaluation.latency import LatencyRecorder
+from nn_perception.evaluation.report import write_classification_report
 from nn_perception.messages import decode_image, stamp_ns
 from nn_perception.tasks.classification import (
     ClassificationResult,
@@ -40,12 +44,16 @@ class ClassificationEvaluation:
     result_type = LABEL_TYPE
     result_topic = "/classification"
 
-    def __init__(self, pipeline: ImageClassificationPipeline) -> None:
+    def __init__(
+        self, pipeline: ImageClassificationPipeline, *, keep_results: bool = False
+    ) -> None:
+        """Start empty; ``keep_results`` keeps each answer for `record_results`."""
         self.pipeline = pipeline
+        self._results: list[tuple[int, ClassificationResult]] | None = [] if keep_results else None
+        self._metrics: ClassificationMetrics | None = None
         self._index = {label: i for i, label in enumerate(pipeline.bundle.labels)}
         self._labels: dict[int, int] = {}
         self._scores: dict[int, npt.NDArray[np.float64]] = {}
-        self._pictures: dict[int, npt.NDArray[np.uint8]] = {}
         self.unknown_labels: set[str] = set()
         self.wrong: list[WrongPicture] = []
 
@@ -62,14 +70,26 @@ class ClassificationEvaluation:
     def add_result(self, message: Any, result: ClassificationResult, time_ns: int) -> None:
         """Take one answer."""
         self._scores[result.stamp_ns] = result.scores
+        if self._results is not None:
+            self._results.append((time_ns, result))
         label = self._labels.get(result.stamp_ns)
         if label is not None and label != result.scores.argmax() and len(self.wrong) < MAX_WRONG:
             settings = self.pipeline.preprocessing
             picture = prepare_image(decode_image(message, settings.channels), settings)
             self._keep_wrong(picture, label, result.scores)
 
+    @property
+    def scores_by_stamp(self) -> dict[int, npt.NDArray[np.float64]]:
+        """Scores of each answered frame, by its stamp in nanoseconds."""
+        return self._scores
+
     def metrics(self) -> ClassificationMetrics | None:
-        """Return the figures over all frames with an answer and a label; None without any."""
+        """Return the figures of `evaluate_data`, else of all frames with an answer and a label.
+
+        None when there is nothing to compare.
+        """
+        if self._metrics is not None:
+            return self._metrics
         both = [stamp for stamp in self._scores if stamp in self._labels]
         if not both:
             return None
@@ -95,7 +115,66 @@ class ClassificationEvaluation:
         for index in np.flatnonzero(answers != labels)[:MAX_WRONG]:
             picture = prepare_image(data.images[index], self.pipeline.preprocessing)
             self._keep_wrong(picture, int(labels[index]), scores[index])
-        return classification_metrics(scores, labels, self.pipeline.bundle.labels)
+        self._metrics = classification_metrics(scores, labels, self.pipeline.bundle.labels)
+        return self._metrics
+
+    def summary(self) -> list[tuple[str, object]]:
+        """Return the rows of the table for people."""
+        metrics = self.metrics()
+        if metrics is None:
+            return [("accuracy", "unknown: no label topic, or no label fits a frame's stamp")]
+        rows: list[tuple[str, object]] = [
+            ("accuracy", f"{metrics.accuracy:.2%} of {metrics.n}"),
+            ("calibration error (ECE)", f"{metrics.ece:.2%}"),
+        ]
+        if self.unknown_labels:
+            rows.append(("labels unknown to the model", ", ".join(sorted(self.unknown_labels))))
+        return rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures for JSON; ``accuracy`` is null when there was no truth."""
+        metrics = self.metrics()
+        figures: dict[str, Any] = {"accuracy": None, "ece": None, "n": 0}
+        if metrics is not None:
+            figures = metrics.to_dict()
+        return {**figures, "unknown_labels": sorted(self.unknown_labels)}
+
+    def write_report(
+        self,
+        directory: Path,
+        *,
+        title: str,
+        facts: Mapping[str, object],
+        latency: LatencyRecorder | None = None,
+    ) -> Path:
+        """Write a page with tables and pictures; return its path.
+
+        Raises:
+            DatasetError: there is nothing to report, since no answer could be compared.
+        """
+        metrics = self.metrics()
+        if metrics is None:
+            raise DatasetError(
+                "no report: no answer has a label to compare with; name the label topic with "
+                "--topic label=TOPIC"
+            )
+        samples = {} if latency is None else latency.samples()
+        return write_classification_report(
+            directory,
+            title=title,
+            metrics=metrics,
+            wrong=self.wrong,
+            latency=samples or None,
+            history=None,
+            facts={name: str(value) for name, value in facts.items()},
+        )
+
+    def record_results(self, path: Path) -> None:
+        """Write the kept answers as a bag, each at the time of its input."""
+        with BagWriter(path) as bag:
+            bag.add_topic(self.result_topic, self.result_type)
+            for time_ns, result in self._results or ():
+                bag.write(self.result_topic, time_ns, self.to_message(result))
 
     @staticmethod
     def to_message(result: ClassificationResult) -> Any:

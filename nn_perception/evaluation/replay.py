@@ -66,6 +66,17 @@ class Replay:
         """Recorded time over wall time."""
         return self.bag_seconds / self.seconds if self.seconds else 0.0
 
+    def summary(self) -> list[tuple[str, object]]:
+        """Return the rows of the table for people."""
+        engine = self.latency.to_dict().get("engine", {})
+        skipped = ", ".join(f"{count} x {kind}" for kind, count in self.bad.items())
+        return [
+            ("messages / answers", f"{self.messages} / {self.answered}"),
+            ("skipped", skipped or "none"),
+            ("speed", f"{self.rate_hz:,.0f} messages/s, {self.times_real_time:,.0f} x real time"),
+            ("engine", f"p50 {engine.get('p50', 0.0):.3f} ms, p99 {engine.get('p99', 0.0):.3f} ms"),
+        ]
+
     def to_dict(self) -> dict[str, Any]:
         """Return the figures for JSON."""
         return {

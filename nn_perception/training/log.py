@@ -7,9 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tqdm import tqdm
-
 from nn_perception.config import to_yaml
+from nn_perception.progress import progress_bar
 from nn_perception.training.config import TrainingConfig
 
 CONFIG_FILE = "config.yaml"
@@ -27,9 +26,7 @@ class RunLog:
 
     def __init__(self, run_dir: Path | None, total_steps: int, *, show: bool) -> None:
         self._run_dir = run_dir
-        self._bar = tqdm(
-            total=total_steps, disable=not show, unit="step", desc="training", dynamic_ncols=True
-        )
+        self._bar = progress_bar(total_steps, "training", "step", show=show)
         self._tensorboard: Any = None
 
     def start(self, config: TrainingConfig, history: list[dict[str, Any]], epoch: int) -> None:

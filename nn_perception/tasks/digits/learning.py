@@ -5,14 +5,21 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from nn_perception.datasets.arrays import ImageSet
 from nn_perception.datasets.builtin import load_builtin_digits
 from nn_perception.datasets.images import load_image_set
-from nn_perception.datasets.mnist import find_mnist, is_mnist, load_mnist
+from nn_perception.datasets.mnist import find_mnist, has_mnist, load_mnist
+from nn_perception.tasks.classification import prepare_image
 from nn_perception.tasks.digits.pipeline import PREPROCESSING
 from nn_perception.training.image_classification import ImageClassificationLearning
 
 LOGGER = logging.getLogger(__name__)
+
+
+LABELS = tuple("0123456789")
 
 
 def load_training_digits(data: Path | None) -> ImageSet:
@@ -24,8 +31,8 @@ def load_training_digits(data: Path | None) -> ImageSet:
     Raises:
         DatasetError: the path holds no usable digits.
     """
-    if data is not None and not is_mnist(data):
-        return load_image_set(data, split="train")
+    if data is not None and not has_mnist(data, "train") and _is_other_set(data):
+        return load_image_set(data, split="train", class_names=LABELS, convert=_prepare)
     directory = find_mnist(data)
     if directory is not None:
         return load_mnist(directory, "train")
@@ -34,6 +41,15 @@ def load_training_digits(data: Path | None) -> ImageSet:
         "on the 8x8 digits that come with scikit-learn"
     )
     return load_builtin_digits("train")
+
+
+def _is_other_set(data: Path) -> bool:
+    """Tell an .npz, or a folder with a sub-folder per digit, from a place where MNIST may lie."""
+    return data.is_file() or any((data / label).is_dir() for label in (*LABELS, "train"))
+
+
+def _prepare(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return prepare_image(image, PREPROCESSING).transpose(1, 2, 0)
 
 
 class DigitLearning(ImageClassificationLearning):

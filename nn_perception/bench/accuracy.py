@@ -1,0 +1,56 @@
+"""MNIST test accuracy of the recipes: each network, several seeds, the test set looked at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nn_perception.bench import BenchSettings, Measurement
+from nn_perception.datasets.mnist import find_mnist
+from nn_perception.errors import DatasetError
+from nn_perception.evaluation.image_classification import ClassificationEvaluation
+from nn_perception.tasks.loading import open_pipeline
+from nn_perception.training.run import resolve_config, train_task
+
+GOALS = {"mlp": 0.982, "lecture_cnn": 0.988, "digit_cnn": 0.996}
+
+
+def run(settings: BenchSettings, say: Callable[[str], None]) -> list[Measurement]:
+    """Train every network with seeds 0, 1, ... and evaluate each bundle once on the test split."""
+    directory = find_mnist(settings.data)
+    if directory is None:
+        raise DatasetError("this benchmark needs MNIST: give --data DIR")
+    return [_network(name, goal, directory, settings, say) for name, goal in GOALS.items()]
+
+
+def _network(
+    name: str, goal: float, directory: Any, settings: BenchSettings, say: Callable[[str], None]
+) -> Measurement:
+    accuracies, seconds, errors = [], [], []
+    for seed in range(settings.seeds):
+        config = resolve_config("digits", {}, {"network": name, "seed": seed})
+        if settings.quick:
+            config = dataclasses.replace(config, epochs=1)
+        out = settings.work / f"{name}-{seed}"
+        say(f"{name}, seed {seed}")
+        trained = train_task("digits", config, data=directory, out=out, show_progress=True)
+        seconds.append(sum(record["seconds"] for record in trained.fit.history))
+        pipeline: Any = open_pipeline(out, device="cpu")
+        metrics = ClassificationEvaluation(pipeline).evaluate_data(directory)
+        accuracies.append(metrics.accuracy)
+        errors.append(metrics.ece)
+        say(f"{name}, seed {seed}: {metrics.accuracy:.4%}, ECE {metrics.ece:.3%}")
+    mean = float(np.mean(accuracies))
+    each = ", ".join(f"{accuracy:.2%}" for accuracy in accuracies)
+    return Measurement(
+        f"MNIST test accuracy, {name}",
+        round(100 * mean, 3),
+        "%",
+        f"≥ {goal:.1%}",
+        mean >= goal,
+        f"mean of {settings.seeds} seeds ({each}); ECE {np.mean(errors):.2%}; training "
+        f"{np.mean(seconds):.0f} s a seed",
+    )
