@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from nn_perception.datasets.images import load_image_set
+from nn_perception.datasets.images import load_image_set, read_picture
 from nn_perception.errors import DatasetError
 
 RED_BGR = (0, 0, 255)
@@ -244,3 +244,27 @@ def test_a_good_set_warns_of_nothing(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load_image_set(tmp_path)
+
+
+def test_convert_brings_pictures_of_all_sizes_to_one(tmp_path):
+    picture(tmp_path / "a" / "1.png", 10, (6, 8))
+    picture(tmp_path / "a" / "2.png", RED_BGR, (12, 16, 3))
+    loaded = load_image_set(tmp_path, channels=1, convert=lambda image: image[:2, :3] + 1)
+    assert loaded.images.shape == (2, 2, 3, 1)
+    assert loaded.images[:, 0, 0, 0].tolist() == [11, 77]
+
+
+def test_convert_applies_to_arrays_too(npz):
+    path = npz(images=np.ones((2, 4, 4), np.uint8), labels=np.array([0, 1]))
+    loaded = load_image_set(path, size=(2, 2), convert=lambda image: image * 5)
+    assert loaded.images.ravel().tolist() == [5] * 8
+
+
+def test_read_picture_gives_channels_last_or_none(tmp_path):
+    picture(tmp_path / "grey.png", 9)
+    picture(tmp_path / "colour.png", RED_BGR, (6, 8, 3))
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    assert read_picture(tmp_path / "grey.png").shape == (6, 8, 1)
+    assert read_picture(tmp_path / "colour.png")[0, 0].tolist() == [255, 0, 0]
+    assert read_picture(tmp_path / "bad.png") is None
+    assert read_picture(tmp_path / "gone.png") is None
