@@ -334,7 +334,10 @@ def _check_onnx(path: Path, data: bytes) -> None:
 
 
 def _refuse_archives(path: Path, data: bytes) -> None:
-    if data[:1] == b"\x80" or data[:4] == b"PK\x03\x04":
+    # A pickle opens with 0x80, its protocol and no zeros: a safetensors header of 128 bytes has
+    # that first byte, too, but as the low one of an 8-byte length.
+    is_pickle = data[:1] == b"\x80" and data[4:8] != bytes(4)
+    if is_pickle or data[:4] == b"PK\x03\x04":
         raise BundleError(
             f"{path} looks like a pickle or a torch archive, which could run code when loaded; "
             "only safetensors and ONNX are accepted"

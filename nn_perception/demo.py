@@ -271,7 +271,7 @@ def _latency_rows(playback: Any) -> list[tuple[str, float, float]]:
     for stage in STAGES:
         values = [playback.diagnostics.get(f"{stage} {p} ms") for p in ("p50", "p99")]
         if None not in values:
-            rows.append((f"  node: {stage}", *(float(value) for value in values)))
+            rows.append((f"  node: {stage}", float(values[0]), float(values[1])))
     return rows
 
 

@@ -86,13 +86,15 @@ class _Graph:
     ) -> None:
         self._host_in = [torch.from_numpy(array.copy()).pin_memory() for array in inputs]
         self._device_in = [tensor.to(device) for tensor in self._host_in]
-        self._stream = torch.cuda.Stream(device)
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         with torch.cuda.stream(self._stream):
             for _ in range(3):  # lazy initialisation must not be captured
                 network(*self._device_in)
         self._stream.synchronize()
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, stream=self._stream):
+        # Thread-local: while a new model is built, the worker's thread runs the old one.
+        mode = "thread_local"
+        with torch.cuda.graph(self.graph, stream=self._stream, capture_error_mode=mode):
             self._device_out = _as_tuple(network(*self._device_in))
         self._host_out = [
             torch.empty(out.shape, dtype=out.dtype, pin_memory=True) for out in self._device_out

@@ -128,6 +128,12 @@ def test_forged_safetensors(copy, data):
         load_bundle(copy)
 
 
+def test_header_length_that_looks_like_the_first_byte_of_a_pickle(copy):
+    header = json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).ljust(128)
+    forge(copy, TENSORS_FILE, len(header).to_bytes(8, "little") + header.encode() + bytes(4))
+    assert load_bundle(copy).tensors[:1] == b"\x80"
+
+
 def test_forged_onnx(copy):
     forge(copy, ONNX_FILE, b"not a graph")
     with pytest.raises(BundleError, match="ONNX"):

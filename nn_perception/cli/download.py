@@ -19,6 +19,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Download."""
     from nn_perception.datasets.download import download
+    from nn_perception.progress import progress_bar
 
-    print(download(arguments.name, arguments.out))
+    with progress_bar(None, "download", "B") as bar:
+
+        def progress(file: str, done: int, total: int) -> None:
+            bar.set_description(file)
+            bar.total = total
+            bar.update(done - bar.n)
+
+        directory = download(arguments.name, arguments.out, progress)
+    print(directory)
     return 0

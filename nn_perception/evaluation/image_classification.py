@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -54,6 +55,8 @@ class ClassificationEvaluation:
         self._index = {label: i for i, label in enumerate(pipeline.bundle.labels)}
         self._labels: dict[int, int] = {}
         self._scores: dict[int, npt.NDArray[np.float64]] = {}
+        # A label may be recorded after its image: the last images wait for theirs.
+        self._recent: deque[tuple[int, Any]] = deque(maxlen=32)
         self.unknown_labels: set[str] = set()
         self.wrong: list[WrongPicture] = []
 
@@ -62,21 +65,20 @@ class ClassificationEvaluation:
         if not message.results:
             return
         label = str(message.results[0].class_id)
-        if label in self._index:
-            self._labels[stamp_ns(message)] = self._index[label]
-        else:
+        if label not in self._index:
             self.unknown_labels.add(label)
+            return
+        stamp = stamp_ns(message)
+        self._labels[stamp] = self._index[label]
+        self._keep_if_wrong(stamp)
 
     def add_result(self, message: Any, result: ClassificationResult, time_ns: int) -> None:
         """Take one answer."""
         self._scores[result.stamp_ns] = result.scores
+        self._recent.append((result.stamp_ns, message))
         if self._results is not None:
             self._results.append((time_ns, result))
-        label = self._labels.get(result.stamp_ns)
-        if label is not None and label != result.scores.argmax() and len(self.wrong) < MAX_WRONG:
-            settings = self.pipeline.preprocessing
-            picture = prepare_image(decode_image(message, settings.channels), settings)
-            self._keep_wrong(picture, label, result.scores)
+        self._keep_if_wrong(result.stamp_ns)
 
     @property
     def scores_by_stamp(self) -> dict[int, npt.NDArray[np.float64]]:
@@ -180,11 +182,22 @@ class ClassificationEvaluation:
     def to_message(result: ClassificationResult) -> Any:
         """Return the result as a recordable vision_msgs/Classification."""
         return classification_message(
-            result.labels, result.scores, result.stamp_ns, result.frame_id
+            result.labels, result.scores.tolist(), result.stamp_ns, result.frame_id
         )
 
     def _prepare(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         return prepare_image(image, self.pipeline.preprocessing).transpose(1, 2, 0)
+
+    def _keep_if_wrong(self, stamp: int) -> None:
+        """Keep the picture of a wrong answer; called when its answer or its label arrives."""
+        label, scores = self._labels.get(stamp), self._scores.get(stamp)
+        if label is None or scores is None or label == scores.argmax():
+            return
+        message = next((message for known, message in self._recent if known == stamp), None)
+        if message is not None and len(self.wrong) < MAX_WRONG:
+            settings = self.pipeline.preprocessing
+            picture = prepare_image(decode_image(message, settings.channels), settings)
+            self._keep_wrong(picture, label, scores)
 
     def _keep_wrong(
         self, picture: npt.NDArray[np.uint8], label: int, scores: npt.NDArray[np.float64]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from nn_perception.datasets.bags import BagReader
 from nn_perception.errors import BagError, MessageError
@@ -21,7 +21,7 @@ ProgressCallback = Callable[[int], None]
 class Evaluation(Protocol):
     """Compares a pipeline's results with the truth; each task has one."""
 
-    truth: tuple[InputSpec, ...]
+    truth: ClassVar[tuple[InputSpec, ...]]
 
     def add_truth(self, name: str, message: Any, time_ns: int) -> None:
         """Take one message of a truth topic."""

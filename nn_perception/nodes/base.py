@@ -23,7 +23,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from nn_perception.errors import ConfigError, NnPerceptionError
 from nn_perception.nodes import parameters
-from nn_perception.nodes.declaration import declare, sensor_qos
+from nn_perception.nodes.declaration import check_set, declare, sensor_qos
 from nn_perception.nodes.diagnostics import Health, active_model, diagnostics
 from nn_perception.nodes.inference import Inference
 from nn_perception.nodes.model import (
@@ -208,6 +208,14 @@ class PerceptionNode(LifecycleNode):
 
     # Parameters and the hot swap.
 
+    def set_parameters_atomically(self, parameter_list: list[Any]) -> SetParametersResult:
+        """Refuse wrong types and unknown names in words; rclpy gives numbers and empty lists."""
+        try:
+            check_set(self, self._table, {p.name: p.value for p in parameter_list})
+        except ConfigError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return super().set_parameters_atomically(parameter_list)
+
     def _values(self, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return {name: self.value(name) for name in self._table} | dict(changes or {})
 
@@ -215,20 +223,12 @@ class PerceptionNode(LifecycleNode):
         changes = {parameter.name: parameter.value for parameter in changed}
         with self._control:
             try:
-                self._check(changes)
+                check_set(self, self._table, changes)
                 if MODEL_PARAMETERS & changes.keys():
                     self._change_model(self._values(changes))
             except Exception as error:
                 return SetParametersResult(successful=False, reason=self._refuse(changes, error))
         return SetParametersResult(successful=True)
-
-    def _check(self, changes: Mapping[str, Any]) -> None:
-        ours = {name: value for name, value in changes.items() if name in self._table}
-        parameters.check_changes(self._table, ours)
-        # rclpy checks its own parameters, but one of them after this callback: a refusal there
-        # would come too late for a swap in the same atomic set.
-        if not isinstance(changes.get("use_sim_time", False), bool):
-            raise ConfigError("parameter 'use_sim_time' must be a bool")
 
     def _change_model(self, values: Mapping[str, Any]) -> None:
         """Build the new model while the old one serves, then replace it between two messages."""

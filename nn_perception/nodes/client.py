@@ -173,7 +173,7 @@ class ClassifierClient(AbstractContextManager["ClassifierClient"]):
         """Publish one serialised frame; return its stamp in nanoseconds and the time before."""
         stamp_ns = raw_stamp_ns(raw)
         published_s = time.monotonic()
-        self._publisher.publish(raw)
+        self._publisher.publish(bytes(raw))  # a no-op for bytes, a copy of a memoryview
         return stamp_ns, published_s
 
     def wait_for_answer(self, stamp_ns: int, timeout_s: float) -> bool:

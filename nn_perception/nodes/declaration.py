@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -15,7 +15,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from nn_perception.errors import ConfigError
-from nn_perception.nodes.parameters import Parameter
+from nn_perception.nodes.parameters import Parameter, check_changes
 
 _LARGEST = 2**31 - 1
 _POLICIES: dict[str, Any] = {
@@ -34,6 +34,20 @@ def declare(node: Node, table: Iterable[Parameter]) -> None:
     for row in table:
         value = _declare(node, row.name, row.default, _descriptor(row), row.type)
         row.check(value)
+
+
+def check_set(node: Node, table: Mapping[str, Parameter], changes: Mapping[str, Any]) -> None:
+    """Check that all changes may be made to the running node, those of rclpy's parameters too.
+
+    Raises:
+        ConfigError: a name is unknown, or a value of another type or out of range.
+    """
+    foreign = {name for name in changes if name not in table and node.has_parameter(name)}
+    check_changes(table, {name: changes[name] for name in changes if name not in foreign})
+    # rclpy checks this one after our callback: its refusal would come too late for a swap that
+    # was asked for in the same atomic set.
+    if not isinstance(changes.get("use_sim_time", False), bool):
+        raise ConfigError("parameter 'use_sim_time' got no bool: give true or false")
 
 
 def sensor_qos(node: Node, topic: str, depth: int) -> QoSProfile:

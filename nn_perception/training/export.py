@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import io
 import logging
 import platform
 import subprocess
@@ -100,7 +99,6 @@ def to_onnx(network: nn.Module, export: Export) -> bytes:
     batch = torch.export.Dim("batch", min=1)
     shapes = {name: {0: batch} for name in names}
     probe = tuple(tensor[:2] for tensor in export.probe)
-    buffer = io.BytesIO()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -116,11 +114,10 @@ def to_onnx(network: nn.Module, export: Export) -> bytes:
         )
     if program is None:
         raise EngineError("torch.onnx.export gave nothing; update torch")
-    program.save(buffer)
-    model = onnx.load_from_string(buffer.getvalue())
+    model = program.model_proto
     _strip(model)
     onnx.checker.check_model(model)
-    return model.SerializeToString(deterministic=True)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def parity_error(network: nn.Module, onnx_bytes: bytes, export: Export) -> float:

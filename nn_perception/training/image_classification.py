@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar
@@ -37,21 +36,20 @@ class ImageClassificationLearning:
         recipes: package that holds one ``NETWORK.yaml`` per network.
         default_network: the network of the task's best recipe.
         preprocessing: how pictures and messages become the network's input.
-        load_data: from a path, or None for the default, to the training `ImageSet`.
+    It also overrides `load_data`.
     """
 
     task: ClassVar[str]
     recipes: ClassVar[str]
     default_network: ClassVar[str]
     preprocessing: ClassVar[ImagePreprocessing]
-    load_data: ClassVar[Callable[[Path | None], ImageSet]]
     metric = "accuracy"
     higher_is_better = True
 
     def __init__(self, config: TrainingConfig, data: Path | None) -> None:
         """Load, pre-process and split the data; a fixed seed gives a fixed split."""
         self.config = config
-        self.data = type(self).load_data(data)
+        self.data = self.load_data(data)
         train, validation = stratified_split(
             self.data.labels, config.validation_fraction, config.seed
         )
@@ -64,6 +62,11 @@ class ImageClassificationLearning:
             torch.from_numpy(images[validation]),
             torch.from_numpy(labels[validation]),
         )
+
+    @classmethod
+    def load_data(cls, data: Path | None) -> ImageSet:
+        """Load the training split at a path, or the task's default; never a test split."""
+        raise NotImplementedError
 
     @classmethod
     def recipe(cls, network: str | None = None) -> TrainingConfig:
@@ -150,7 +153,7 @@ class ImageClassificationLearning:
 
     def _validation_logits(self, predict: Predict, batch: int = 1000) -> tuple[Tensor, Tensor]:
         images, labels = self._validation
-        return torch.cat([predict(part) for part in images.split(batch)]), labels
+        return torch.cat([predict(part) for part in torch.split(images, batch)]), labels
 
 
 def prepare_all(

@@ -18,6 +18,7 @@ from nn_perception.training import distributed
 from nn_perception.training.card import card_text
 from nn_perception.training.config import TrainingConfig
 from nn_perception.training.export import export_bundle
+from nn_perception.training.learning import Learning
 from nn_perception.training.log import CONFIG_FILE, METRICS_FILE
 from nn_perception.training.loop import EpochCallback, Fit, Trainer
 
@@ -52,7 +53,7 @@ def resolve_config(
         TaskError: unknown task.
         ConfigError: an unknown key, a wrong value, or a network without recipe and without file.
     """
-    learning = get_task(task).load_learning()
+    learning: type[Learning] = get_task(task).load_learning()
     network = overrides.get("network", from_file.get("network"))
     try:
         base = learning.recipe(network)
@@ -90,7 +91,7 @@ def train_task(
         NnPerceptionError: data, configuration, training or export failed; the message says how to
             go on.
     """
-    learning = get_task(task).load_learning()(config, data)
+    learning: Learning = get_task(task).load_learning()(config, data)
     run_dir = out.with_name(out.name + ".run")
     trainer = Trainer(learning, run_dir, show_progress=show_progress, on_epoch=on_epoch)
     try:

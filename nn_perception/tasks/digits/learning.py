@@ -59,4 +59,8 @@ class DigitLearning(ImageClassificationLearning):
     recipes = "nn_perception.tasks.digits.recipes"
     default_network = "digit_cnn"
     preprocessing = PREPROCESSING
-    load_data = staticmethod(load_training_digits)
+
+    @classmethod
+    def load_data(cls, data: Path | None) -> ImageSet:
+        """See `load_training_digits`."""
+        return load_training_digits(data)
