@@ -35,7 +35,7 @@ def domain_id():
 LABELS = tuple(str(digit) for digit in range(10))
 
 
-def write_model(path, *, answer=None, labels=LABELS, seed=0, task="digits"):
+def write_model(path, *, answer=None, bias=0.0, labels=LABELS, seed=0, task="digits"):
     """Write a linear digit model without torch; ``answer`` makes it always give that class."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -47,7 +47,7 @@ def write_model(path, *, answer=None, labels=LABELS, seed=0, task="digits"):
     classes = len(labels)
     random = np.random.default_rng(seed)
     weight = (random.standard_normal((784, classes)) * 2e-3).astype(np.float32)
-    bias = np.zeros(classes, np.float32)
+    bias = np.full(classes, bias, np.float32)
     if answer is not None:
         bias[answer] = 100.0
     graph = helper.make_graph(
@@ -80,6 +80,12 @@ def write_model(path, *, answer=None, labels=LABELS, seed=0, task="digits"):
     )
     tensors = save({"linear.weight": weight, "linear.bias": bias})
     return save_bundle(path, config, tensors, model.SerializeToString())
+
+
+@pytest.fixture(scope="session")
+def save_model():
+    """Return the function that writes a linear digit model."""
+    return write_model
 
 
 @pytest.fixture(scope="session")

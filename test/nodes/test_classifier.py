@@ -59,9 +59,7 @@ def test_padded_rows_and_big_endian_pixels(classifier, frame, ask, pipeline):
     )
     wide = frame(pixels_of("mono16"), "mono16")
     big_endian = np.frombuffer(wide.data, np.uint16).byteswap().tobytes()
-    swapped = frame(
-        pixels_of("mono16"), "mono16", damage={"is_bigendian": 1, "data": big_endian}
-    )
+    swapped = frame(pixels_of("mono16"), "mono16", damage={"is_bigendian": 1, "data": big_endian})
     for first, second in ((plain, padded), (wide, swapped)):
         a, b = ask(client, first), ask(client, second)
         check_equal(b, second, pipeline)
