@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from nn_perception.evaluation.latency import LatencyRecorder
 
+LATENCY_WINDOW = 1000
+"""Results that the percentiles cover: half a minute of camera frames."""
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -47,7 +50,7 @@ class Statistics:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Start at zero; ``clock`` gives seconds."""
-        self.latency = LatencyRecorder()
+        self.latency = LatencyRecorder(LATENCY_WINDOW)
         self._clock = clock
         self._lock = threading.Lock()
         self._received = 0
@@ -78,8 +81,8 @@ class Statistics:
         """Count one result with the seconds of its stages."""
         with self._lock:
             self._published += 1
-            for stage, seconds in stage_s.items():
-                self.latency.add(stage, seconds)
+        for stage, seconds in stage_s.items():
+            self.latency.add(stage, seconds)
 
     def bad(self, kind: str, message: str) -> None:
         """Count one unusable message."""
@@ -94,9 +97,11 @@ class Statistics:
             self._last_error = message
 
     def latency_ms(self) -> Mapping[str, Mapping[str, float]]:
-        """Return stage -> percentile -> milliseconds."""
-        with self._lock:
-            return self.latency.to_dict()
+        """Return stage -> p50, p95, p99 -> milliseconds, of the last `LATENCY_WINDOW` results."""
+        return {
+            stage: {name: summary[name] for name in ("p50", "p95", "p99")}
+            for stage, summary in self.latency.to_dict().items()
+        }
 
     def snapshot(self) -> Snapshot:
         """Return the counters; the next snapshot's rates count from here."""

@@ -11,6 +11,9 @@ os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"  # unchecked, a wrong type is sent a
 DOMAIN_ID = 1 + os.getpid() % 100
 os.environ["ROS_DOMAIN_ID"] = str(DOMAIN_ID)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "OFF"
+# Fast DDS reads it once, with the first participant of the process.
+PROFILE = Path(__file__).parents[2] / "config" / "fastdds.xml"
+os.environ["FASTDDS_DEFAULT_PROFILES_FILE"] = str(PROFILE)
 
 NO_ROS = ("test_intake", "test_parameters", "test_playback", "test_statistics", "test_launch")
 
