@@ -35,9 +35,12 @@ tar --exclude='./.venv*' --exclude=./.git --exclude=./build --exclude=./install 
     --exclude=./runs --exclude=./demo_output --exclude=__pycache__ --exclude='*.egg-info' \
     --exclude='./.*_cache' -cf - . | tar -xf - -C "$workspace/src/nn_perception"
 cd "$workspace"
-unset PYTHONPATH
+unset PYTHONPATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
+# What the setup.bash of a distribution would set.
 export AMENT_PREFIX_PATH=$venv
-"$colcon/bin/colcon" build --event-handlers console_cohesion+
+LD_LIBRARY_PATH=$venv/lib$(printf ':%s' "$venv"/lib/python3.*/site-packages/ros_*.libs)
+export LD_LIBRARY_PATH
+"$colcon/bin/colcon" build
 
 set +u
 # shellcheck disable=SC1091
@@ -63,18 +66,15 @@ for pattern in ("package.xml", "launch/*.launch.py", "config/*.xml", "models/*/c
     print(f"share/nn_perception/{pattern}: {len(found)}")
     if not found:
         problems.append(f"{share} holds no {pattern}")
-env = dict(os.environ)
-for name in ("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "LD_LIBRARY_PATH"):
-    env.pop(name, None)
 where = "import nn_perception; print(nn_perception.__file__)"
-got = subprocess.run([sys.executable, "-c", where], env=env, text=True, capture_output=True).stdout
+got = subprocess.run([sys.executable, "-c", where], text=True, capture_output=True).stdout
 if str(prefix) not in got:
     problems.append(f"nn_perception is imported from {got.strip()}, not from {prefix}")
 if not problems:
     # An argument that rclpy refuses: the executable starts, imports everything, says so and exits.
     run = subprocess.run(
         [str(executable), "--ros-args", "-p", "not-a-parameter"],
-        env=env, text=True, capture_output=True, timeout=60,
+        text=True, capture_output=True, timeout=60,
     )
     print(f"image_classifier with a bad argument: exit code {run.returncode}")
     if run.returncode == 0 or "not-a-parameter" not in run.stdout + run.stderr:
