@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nn_perception.errors import ConfigError
+
 BLUE, RED, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 INK, MUTED, FAINT = "#222222", "#6b7280", "#e5e7eb"
 WIDTH_IN = 8.0
@@ -40,7 +42,9 @@ _STYLE: Any = {
     "legend.frameon": False,
     "legend.fontsize": 10,
     "lines.linewidth": 2.0,
-    "text.parse_math": False,  # a label may hold a dollar sign
+    "figure.constrained_layout.w_pad": 0.1,
+    "figure.constrained_layout.h_pad": 0.08,
+    "text.parse_math": False,  # a label may hold a dollar sign; since matplotlib 3.6
 }
 
 
@@ -48,14 +52,18 @@ class Canvas:
     """A figure in the package's style; `png` ends it."""
 
     def __init__(self, height_in: float, width_in: float = WIDTH_IN) -> None:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-        self._context = mpl.rc_context(_STYLE)
+        try:
+            import matplotlib as mpl
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise ConfigError(
+                f"pictures need matplotlib >= 3.5 ({error}); install python3-matplotlib with the "
+                "system's package manager, or matplotlib with pip"
+            ) from error
+        known = {key: value for key, value in _STYLE.items() if key in mpl.rcParams}
+        self._context = mpl.rc_context(known)
         self._context.__enter__()
-        layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08)
-        self.figure: Any = Figure(figsize=(width_in, height_in), layout=layout)
+        self.figure: Any = Figure(figsize=(width_in, height_in), layout="constrained")
 
     def __enter__(self) -> Canvas:
         return self

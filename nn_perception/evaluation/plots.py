@@ -109,7 +109,7 @@ def plot_latency(
         for axes, (name, values) in zip(rows, stages.items(), strict=True):
             _draw_latency(axes, name, values, bins)
         rows[-1].set_xscale("log")
-        plain_log_ticks(rows[-1].xaxis, text=_ms)
+        plain_log_ticks(rows[-1].xaxis, text=duration_text)
         rows[-1].set_xlim(low, high)
         rows[-1].set_xlabel("time per message (logarithmic)")
         rows[-1].tick_params(axis="x", length=4)
@@ -121,13 +121,14 @@ def _draw_latency(axes: Any, name: str, values_ms: npt.NDArray[np.float64], bins
     axes.stairs(counts, bins, fill=True, color=BLUE, alpha=0.35)
     axes.stairs(counts, bins, color=BLUE, linewidth=1)
     summary = summarise(values_ms)  # milliseconds in, milliseconds out
-    for value, colour in ((summary.p50_s, BLUE), (summary.p99_s, RED)):
-        axes.axvline(value, color=colour, linewidth=1.6)
     axes.set_title(name, fontsize=11, pad=4)
-    axes.set_title(f"p50 {_ms(summary.p50_s)}", loc="center", fontsize=10, color=BLUE, pad=4,
-                   fontweight="normal")  # fmt: skip
-    axes.set_title(f"p99 {_ms(summary.p99_s)}", loc="right", fontsize=10, color=RED, pad=4,
-                   fontweight="normal")  # fmt: skip
+    for where, label, value, colour in (
+        ("center", "p50", summary.p50_s, BLUE),
+        ("right", "p99", summary.p99_s, RED),
+    ):
+        text = f"{label} {duration_text(value)}"
+        axes.set_title(text, loc=where, fontsize=10, color=colour, pad=4, fontweight="normal")
+        axes.axvline(value, color=colour, linewidth=1.6)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="x", length=0)
@@ -180,7 +181,8 @@ def _markers(epochs: npt.NDArray[np.float64]) -> dict[str, Any]:
     return {"marker": "o", "markersize": 4} if len(epochs) <= 30 else {}
 
 
-def _ms(value_ms: float) -> str:
+def duration_text(value_ms: float) -> str:
+    """Write milliseconds with three digits, in µs, ms or s."""
     if value_ms < 0.1:
         return f"{_three_digits(1e3 * value_ms)} µs"
     return f"{_three_digits(value_ms)} ms" if value_ms < 1e3 else f"{value_ms / 1e3:.3g} s"
