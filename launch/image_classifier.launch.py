@@ -4,6 +4,8 @@ Defaults stand in ``config/image_classifier.yaml`` and nowhere else: an argument
 does not override the parameter file.
 """
 
+import os
+
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
@@ -14,7 +16,9 @@ from launch import LaunchContext, LaunchDescription
 
 CONFIG = PathJoinSubstitution([FindPackageShare("nn_perception"), "config"])
 PARAMETERS_FILE = PathJoinSubstitution([CONFIG, "image_classifier.yaml"])
-DDS_PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
+# Fast DDS 3, since Kilted, has another name for it.
+BEFORE_KILTED = os.environ.get("ROS_DISTRO") in ("humble", "iron", "jazzy")
+DDS_PROFILE = f"{'FASTRTPS' if BEFORE_KILTED else 'FASTDDS'}_DEFAULT_PROFILES_FILE"
 
 # Parameter -> type and description; each is an argument of the same name.
 OVERRIDES = {

@@ -23,6 +23,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from nn_perception.errors import ConfigError, NnPerceptionError
 from nn_perception.nodes import parameters
+from nn_perception.nodes.compat import answer_forbidden_transitions, leave_graph
 from nn_perception.nodes.declaration import check_set, declare, sensor_qos
 from nn_perception.nodes.diagnostics import Health, active_model, diagnostics
 from nn_perception.nodes.inference import Inference
@@ -58,6 +59,7 @@ class PerceptionNode(LifecycleNode):
             NnPerceptionError: a parameter given at start cannot be used.
         """
         super().__init__(self.executable, **kwargs)
+        answer_forbidden_transitions(self)
         self._control = threading.RLock()  # transitions, swaps and diagnostics exclude each other
         self._table = parameters.index(parameters.TABLES[self.executable])
         self._inference = Inference(self, self.publish_result)
@@ -194,8 +196,7 @@ class PerceptionNode(LifecycleNode):
                 self._jump_handle.unregister()
                 self._jump_handle = None
             super().destroy_node()
-            # rclpy forgets it, and the node would stay in the graph until Python's next collection.
-            self._state_machine.destroy_when_not_in_use()
+            leave_graph(self)
 
     def _release(self) -> None:
         """Stop the threads, then destroy what they used; nothing to do is no error."""

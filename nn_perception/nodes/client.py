@@ -146,8 +146,12 @@ class ClassifierClient(AbstractContextManager["ClassifierClient"]):
                     f"its last diagnostics: {self._diagnostics or 'none'}"
                 )
 
-    def connect(self, timeout_s: float = 20.0) -> None:
+    def connect(self, timeout_s: float = 20.0, *, lifecycle: bool = True) -> None:
         """Wait until the node is active and frames and answers get through.
+
+        Args:
+            timeout_s: longest wait.
+            lifecycle: False for a plain node, which has no state to ask for.
 
         Matched endpoints do not prove that yet: one side can know the other before it is known.
         So a small frame with the stamp 0 is sent until an answer to it comes back.
@@ -156,7 +160,8 @@ class ClassifierClient(AbstractContextManager["ClassifierClient"]):
             ClientError: it did not happen in time.
         """
         deadline = time.monotonic() + timeout_s
-        self.remote.wait_for_state("active", timeout_s)
+        if lifecycle:
+            self.remote.wait_for_state("active", timeout_s)
         while PROBE_STAMP_NS not in self._answers:
             if time.monotonic() > deadline:
                 raise ClientError(

@@ -7,12 +7,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from nn_perception.errors import NnPerceptionError
 from nn_perception.nodes.model import share_path
+
+KILTED = 9
+"""Major version of its rclpy; Jazzy's is 7."""
 
 
 class NodeProcessError(NnPerceptionError):
@@ -27,15 +31,29 @@ def ros_environment(domain_id: int) -> dict[str, str]:
     """
     if not 0 <= domain_id <= 101:
         raise NodeProcessError(f"ROS_DOMAIN_ID is {domain_id}, expected 0 to 101")
-    variables = {
+    return {
         "ROS_DOMAIN_ID": str(domain_id),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        **dds_profile(),
     }
-    # Without it, best-effort messages above 512 KB between processes are lost.
+
+
+def dds_profile() -> dict[str, str]:
+    """Return the variable that names the package's Fast DDS profile; empty when it has none.
+
+    Without the profile, best-effort messages above 512 KB between processes are lost. Fast DDS
+    reads it once in a process, with the first participant.
+    """
     profile = share_path("config") / "fastdds.xml"
-    if profile.is_file():
-        variables["FASTDDS_DEFAULT_PROFILES_FILE"] = str(profile)
-    return variables
+    if not profile.is_file():
+        return {}
+    try:
+        release = int(version("rclpy").partition(".")[0])
+    except (PackageNotFoundError, ValueError):
+        release = 99
+    # Fast DDS 3, since Kilted, has a name of its own for it and warns about the older one.
+    prefix = "FASTRTPS" if release < KILTED else "FASTDDS"
+    return {f"{prefix}_DEFAULT_PROFILES_FILE": str(profile)}
 
 
 def enter_ros_environment(domain_id: int) -> None:

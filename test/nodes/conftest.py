@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nn_perception.nodes.process import dds_profile
+
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"  # unchecked, a wrong type is sent as garbage
 DOMAIN_ID = 1 + os.getpid() % 100
 os.environ["ROS_DOMAIN_ID"] = str(DOMAIN_ID)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "OFF"
-# Fast DDS reads it once, with the first participant of the process.
-PROFILE = Path(__file__).parents[2] / "config" / "fastdds.xml"
-os.environ["FASTDDS_DEFAULT_PROFILES_FILE"] = str(PROFILE)
+os.environ.update(dds_profile())  # read once in a process, with its first participant
 
 NO_ROS = ("test_intake", "test_parameters", "test_playback", "test_statistics", "test_launch")
 
@@ -138,7 +138,7 @@ class Spinner:
         self._thread.join(10.0)
         assert not self._thread.is_alive()
         self.executor.shutdown()
-        assert self.errors == []
+        return self.errors
 
 
 @pytest.fixture
@@ -167,9 +167,11 @@ def start(ros, model_root):
         return node
 
     yield make
+    errors = []
     for node, spinner in started:
-        spinner.stop()
+        errors += spinner.stop()
         node.destroy_node()
+    assert errors == []
 
 
 @pytest.fixture

@@ -118,8 +118,6 @@ def test_large_frames_get_through_best_effort(launch, client_of, ask, frame):
     """640x480 rgb8 is above what DDS carries without the package's profile."""
     import numpy as np
 
-    if "FASTDDS_DEFAULT_PROFILES_FILE" not in ros_environment(1):
-        pytest.skip("config/fastdds.xml is not there")
     client = client_of(launch(queue_size=100, qos_depth=100))
     picture = np.zeros((480, 640, 3), np.uint8)
     for _ in range(20):
