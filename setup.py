@@ -44,6 +44,7 @@ EXTRAS = {
     "test": [
         "pytest>=7.4",
         "hypothesis>=6.80",
+        "mcap>=1.0",
         "mypy>=1.10",
         "ruff>=0.6",
         "setuptools",
