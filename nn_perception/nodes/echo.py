@@ -1,42 +1,39 @@
-"""A node that answers each image at once with a fixed classification: the floor of any node.
-
-Written as an rclpy tutorial would write it, for the benchmark to compare with.
-"""
+"""Answers every image at once without looking at it: the floor that the benchmark compares with."""
 
 from __future__ import annotations
 
-import contextlib
+import signal
 import sys
+import threading
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
-from vision_msgs.msg import Classification, ObjectHypothesis
+from vision_msgs.msg import Classification
 
-
-class Echo(Node):
-    """``image_raw`` in, ten equal scores with the header of the image out on ``classification``."""
-
-    def __init__(self) -> None:
-        """Subscribe and publish."""
-        super().__init__("echo")
-        self._scores = [ObjectHypothesis(class_id=str(i), score=0.1) for i in range(10)]
-        self._publisher = self.create_publisher(Classification, "classification", 10)
-        self.create_subscription(Image, "image_raw", self._answer, qos_profile_sensor_data)
-
-    def _answer(self, image: Image) -> None:
-        self._publisher.publish(Classification(header=image.header, results=self._scores))
+from nn_perception.nodes.spinning import SpinThread
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run until a signal."""
-    rclpy.init(args=args)
-    node = Echo()
-    with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
-        rclpy.spin(node)
-    node.destroy_node()
+    """Echo the header of each ``image_raw`` on ``classification`` until a signal comes."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    node = Node("echo")
+    publisher = node.create_publisher(Classification, "classification", 10)
+
+    def answer(message: Image) -> None:
+        publisher.publish(Classification(header=message.header))
+
+    qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+    node.create_subscription(Image, "image_raw", answer, qos)
+    spin = SpinThread(node, lambda error: print(error, file=sys.stderr))
+    stop.wait()
+    if spin.stop():
+        node.destroy_node()
     rclpy.try_shutdown()
     return 0
 
