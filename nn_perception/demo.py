@@ -30,8 +30,8 @@ FRAME_SHAPE = (240, 320)
 STAGES = ("wait", "decode", "preprocess", "engine", "postprocess", "publish", "total")
 
 # A demo's worth of training: (built-in digits, MNIST). The recipes train longer.
-EPOCHS = {FIRST: (40, 4), SECOND: (30, 1)}
-BATCH = {FIRST: (32, 128), SECOND: (32, 128)}
+EPOCHS = {FIRST: (20, 4), SECOND: (12, 1)}
+BATCH = {FIRST: (32, 128), SECOND: (64, 128)}
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,7 @@ def _train(
         "network": network,
         "epochs": EPOCHS[network][real],
         "batch_size": BATCH[network][real],
+        "validation_fraction": 0.1 if real else 0.2,
     }
     say(f"train    {network}, {overrides['epochs']} epochs -> {models / network}")
     config = resolve_config("digits", {}, overrides)
@@ -269,7 +270,7 @@ def _latency_rows(playback: Any) -> list[tuple[str, float, float]]:
     end_to_end = np.percentile(playback.latency_s, [50, 99]) * 1e3
     rows = [("publish to result", float(end_to_end[0]), float(end_to_end[1]))]
     for stage in STAGES:
-        values = [playback.diagnostics.get(f"{stage} {p} ms") for p in ("p50", "p99")]
+        values = [playback.diagnostics.get(f"latency.{stage}.{p}_ms") for p in ("p50", "p99")]
         if None not in values:
             rows.append((f"  node: {stage}", float(values[0]), float(values[1])))
     return rows

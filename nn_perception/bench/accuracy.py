@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nn_perception.bench import BenchSettings, Measurement
+from nn_perception.bundle import load_bundle
+from nn_perception.config import to_mapping
 from nn_perception.datasets.mnist import find_mnist
-from nn_perception.errors import DatasetError
+from nn_perception.errors import BundleError, DatasetError
 from nn_perception.evaluation.image_classification import ClassificationEvaluation
 from nn_perception.tasks.loading import open_pipeline
+from nn_perception.training.config import TrainingConfig
+from nn_perception.training.log import read_metrics
 from nn_perception.training.run import resolve_config, train_task
 
 GOALS = {"mlp": 0.982, "lecture_cnn": 0.988, "digit_cnn": 0.996}
@@ -26,6 +32,15 @@ def run(settings: BenchSettings, say: Callable[[str], None]) -> list[Measurement
     return [_network(name, goal, directory, settings, say) for name, goal in GOALS.items()]
 
 
+def _is_trained(out: Path, config: TrainingConfig) -> bool:
+    """Tell whether a bundle of this very configuration is there, from an interrupted benchmark."""
+    try:
+        found = load_bundle(out).config.training["configuration"]
+    except (BundleError, KeyError):
+        return False
+    return bool(found == json.loads(json.dumps(to_mapping(config))))
+
+
 def _network(
     name: str, goal: float, directory: Any, settings: BenchSettings, say: Callable[[str], None]
 ) -> Measurement:
@@ -35,9 +50,12 @@ def _network(
         if settings.quick:
             config = dataclasses.replace(config, epochs=1)
         out = settings.work / f"{name}-{seed}"
-        say(f"{name}, seed {seed}")
-        trained = train_task("digits", config, data=directory, out=out, show_progress=True)
-        seconds.append(sum(record["seconds"] for record in trained.fit.history))
+        if _is_trained(out, config):
+            say(f"{name}, seed {seed}: trained already, {out}")
+        else:
+            say(f"{name}, seed {seed}")
+            train_task("digits", config, data=directory, out=out, show_progress=True)
+        seconds.append(sum(record["seconds"] for record in read_metrics(out / "training")))
         pipeline: Any = open_pipeline(out, device="cpu")
         metrics = ClassificationEvaluation(pipeline).evaluate_data(directory)
         accuracies.append(metrics.accuracy)

@@ -31,7 +31,7 @@ def latency(settings: BenchSettings, say: Callable[[str], None]) -> list[Measure
             # The first second warms caches and the transport up.
             latencies.extend(playback.latency_s[30:])
             if executable == "image_classifier":
-                engine_s = float(playback.diagnostics["engine p50 ms"]) * 1e-3
+                engine_s = float(playback.diagnostics["latency.engine.p50_ms"]) * 1e-3
     echo, ours = (np.array(seen[name]) for name in ("echo", "image_classifier"))
     bound = float(np.median(echo)) + engine_s
     ratio = float(np.median(ours)) / bound

@@ -11,6 +11,7 @@ DESCRIPTION = """Measure against the goals. Without names everything but the lon
 Results are merged into --json FILE, so that benchmarks can be run one by one; --readme puts the
 table made from it between the marks <!-- bench --> and <!-- /bench --> of a Markdown file.
 """
+MORE = "names"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -51,8 +51,23 @@ def build_parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.configure(sub)
-        sub.set_defaults(run=module.run)
+        sub.set_defaults(run=module.run, more=getattr(module, "MORE", None))
     return parser
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Parse a command line; exits with code 2 when it is wrong.
+
+    argparse gives a list of words at the end only those that stand together; a command's ``MORE``
+    names the list that takes the others too, so that options and ``key=value`` mix freely.
+    """
+    parser = build_parser()
+    parsed, rest = parser.parse_known_args(words)
+    if rest and (parsed.more is None or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        getattr(parsed, parsed.more).extend(rest)
+    return parsed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if hint:
         print(f"nn-perception: error: {hint}", file=sys.stderr)
         return 2
-    parsed = build_parser().parse_args(words)
+    parsed = parse(words)
     try:
         return int(parsed.run(parsed))
     except NnPerceptionError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 HELP = "classify picture files"
 DESCRIPTION = "Classify picture files through the pipeline that the node runs."
+MORE = "files"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

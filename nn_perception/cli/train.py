@@ -14,6 +14,7 @@ it, such as:  nn-perception train digits network=mlp epochs=5 augment.rotate_deg
 An interrupted run goes on where it was when the same command is given again. Under torchrun the
 batch is divided among the processes.
 """
+MORE = "overrides"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -150,19 +150,23 @@ def provenance(config: TrainingConfig, export: Export) -> dict[str, Any]:
 
 
 def git_revision() -> str:
-    """Return the revision of the working tree that holds this package, or ``"unknown"``."""
+    """Return the revision that holds this package, ``-dirty`` when it was changed since.
+
+    ``"unknown"`` where the package does not lie in a git repository.
+    """
     here = Path(nn_perception.__file__).parent
     try:
-        answer = subprocess.run(
-            ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
+        revision = _git(here, "rev-parse", "--short=12", "HEAD")
+        changed = _git(here, "status", "--porcelain", "--", str(here))
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return answer.stdout.strip() or "unknown"
+    return f"{revision}-dirty" if changed else revision
+
+
+def _git(directory: Path, *words: str) -> str:
+    command = ["git", "-C", str(directory), *words]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    return answer.stdout.strip()
 
 
 def _strip(model: onnx.ModelProto) -> None:

@@ -102,9 +102,13 @@ def train_task(
         distributed.leave()
     if fit.stopped:
         LOGGER.info("training stopped early: %s", fit.stopped)
-    plot_learning_curve(fit.history, run_dir / CURVE_FILE)
     export = learning.export(trainer.predict())
-    names = (CONFIG_FILE, METRICS_FILE, CURVE_FILE)
+    names = [CONFIG_FILE, METRICS_FILE]
+    try:
+        plot_learning_curve(fit.history, run_dir / CURVE_FILE)
+        names.append(CURVE_FILE)
+    except ConfigError as error:  # no matplotlib: no reason to lose what was trained
+        LOGGER.warning("no learning curve: %s", error)
     bundle = export_bundle(
         out,
         task=task,
