@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -10,8 +9,6 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
-import cv2
-import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
@@ -19,7 +16,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Classification
 
-from nn_perception.errors import NnPerceptionError
+from nn_perception.nodes.frames import ClientError, probe, raw_stamp_ns
 from nn_perception.nodes.playback import Frame, ParameterChange, Playback
 from nn_perception.nodes.remote import RemoteNode
 from nn_perception.nodes.spinning import SpinThread
@@ -30,10 +27,6 @@ MESSAGE_TYPES: Mapping[str, Any] = {
     "sensor_msgs/msg/CompressedImage": CompressedImage,
 }
 PROBE_STAMP_NS = 0
-
-
-class ClientError(NnPerceptionError):
-    """A classifier that cannot be used: nobody listens, or nobody answers."""
 
 
 class ClassifierClient(AbstractContextManager["ClassifierClient"]):
@@ -171,7 +164,7 @@ class ClassifierClient(AbstractContextManager["ClassifierClient"]):
                     f"{self._results.get_publisher_count()} publishers matched): check topics, "
                     "ROS_DOMAIN_ID and the node's log"
                 )
-            self._publisher.publish(_probe(self._message_class))
+            self._publisher.publish(probe(self._message_class))
             self._wait(lambda: PROBE_STAMP_NS in self._answers, 0.1)
 
     def publish(self, raw: bytes) -> tuple[int, float]:
@@ -208,10 +201,10 @@ class ClassifierClient(AbstractContextManager["ClassifierClient"]):
         """
         stamps = {stamp_ns for stamp_ns, _ in sent}
         self.wait_for(lambda: len(self._changes) - first_change >= requests, 60.0)
-        before = -1
-        while before != (before := self._count(stamps)) and before < len(stamps):
-            known = before
-            self._wait(lambda known=known: self._count(stamps) > known, drain_s)
+        known = -1
+        while known < (count := self._count(stamps)) < len(stamps):
+            known = count
+            self._wait_for_more(stamps, known, drain_s)
         with self._changed:
             frames = tuple(
                 _frame(index, stamp_ns, published_s, self._answers.get(stamp_ns, []))
@@ -248,6 +241,9 @@ class ClassifierClient(AbstractContextManager["ClassifierClient"]):
     def _count(self, stamps: set[int]) -> int:
         return len(self._answers.keys() & stamps)
 
+    def _wait_for_more(self, stamps: set[int], known: int, timeout_s: float) -> None:
+        self._wait(lambda: self._count(stamps) > known, timeout_s)
+
     def _wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         with self._changed:
             return self._changed.wait_for(condition, timeout_s)
@@ -270,17 +266,6 @@ class ClassifierClient(AbstractContextManager["ClassifierClient"]):
                     self._changed.notify_all()
 
 
-def raw_stamp_ns(raw: bytes) -> int:
-    """Return the header stamp of a serialised message that begins with a std_msgs/Header.
-
-    CDR: 4 bytes of encapsulation, whose second holds the byte order, then int32 and uint32.
-    """
-    if len(raw) < 12:
-        raise ClientError(f"a serialised message of {len(raw)} bytes holds no header")
-    seconds, nanoseconds = struct.unpack_from("<iI" if raw[1] & 1 else ">iI", raw, 4)
-    return int(seconds) * 1_000_000_000 + int(nanoseconds)
-
-
 def _frame(
     index: int,
     stamp_ns: int,
@@ -299,11 +284,3 @@ def _frame(
         tuple(hypothesis.score for hypothesis in message.results),
         len(answers),
     )
-
-
-def _probe(message_class: Any) -> Any:
-    """Return a small valid image with the stamp 0."""
-    pixels = np.zeros((32, 32), np.uint8)
-    if message_class is CompressedImage:
-        return CompressedImage(format="png", data=cv2.imencode(".png", pixels)[1].tobytes())
-    return Image(height=32, width=32, step=32, encoding="mono8", data=pixels.tobytes())

@@ -12,6 +12,7 @@ from vision_msgs.msg import LabelInfo
 
 from nn_perception.image_encodings import RAW_ENCODINGS
 from nn_perception.messages import array_to_image_fields
+from nn_perception.nodes.image_classifier import EXECUTABLE
 from nn_perception.tasks.loading import open_pipeline
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -201,6 +202,20 @@ def test_label_info_is_latched_and_follows_the_model(start, connect):
     assert client.remote.set_parameter("model", "digits") == (True, "")
     client.wait_for(lambda: len(seen) == 2)
     assert [c.class_name for c in seen[1].class_map] == list("0123456789")
+
+
+@pytest.mark.parametrize("transport", ["raw", "compressed"])
+def test_help_names_the_topics_that_there_are(start, transport):
+    node = start(image_transport=transport)
+    rows = {topic: (way, kind.split()[0].rstrip(",")) for way, topic, kind in EXECUTABLE.topics}
+    found = dict(node.get_publisher_names_and_types_by_node(node.get_name(), "/"))
+    for topic, (way, kind) in rows.items():
+        if way == "publishes":
+            full = node.resolve_topic_name(topic)
+            assert [name.replace("/msg/", "/") for name in found[full]] == [kind]
+    (subscribed,) = node._topics
+    way, kind = rows[subscribed.topic.lstrip("/")]
+    assert (way, kind.split("/")[-1]) == ("subscribes", subscribed.message_type.__name__)
 
 
 def test_namespace_and_remapping(start, connect, frame, ask, pipeline):

@@ -5,10 +5,12 @@ import threading
 import time
 
 import pytest
+from builtin_interfaces.msg import Time
 from lifecycle_msgs.msg import Transition
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
+from rosgraph_msgs.msg import Clock as ClockMessage
 
 from nn_perception.errors import ConfigError
 from nn_perception.nodes.image_classifier import ImageClassifier
@@ -153,6 +155,31 @@ def test_pipeline_is_reset_on_each_activation(start, connect, frame, ask, monkey
     node.trigger_activate()
     client.forget()
     client.connect()
+    ask(client, frame())
+    assert resets == [1]
+
+
+def test_pipeline_is_reset_when_the_clock_jumps_back(start, connect, frame, ask, monkeypatch):
+    node = start(use_sim_time=True)
+    client = connect(node)
+    resets = []
+    monkeypatch.setattr(node._inference.model.pipeline, "reset", lambda: resets.append(1))
+    clock = client.node.create_publisher(ClockMessage, "/clock", 10)
+
+    def set_clock(seconds):
+        now = node.get_clock().now
+        while now().nanoseconds != seconds * 1_000_000_000:  # discovery takes its time
+            clock.publish(ClockMessage(clock=Time(sec=seconds)))
+            time.sleep(0.01)
+
+    set_clock(100)
+    ask(client, frame())
+    resets.clear()  # the change from system time to /clock may have been a jump, too
+    set_clock(101)
+    ask(client, frame())
+    assert resets == []
+    set_clock(50)
+    ask(client, frame())
     ask(client, frame())
     assert resets == [1]
 

@@ -6,7 +6,7 @@ import pytest
 from nn_perception.datasets.bags import BagWriter, image_message, record_labelled_images
 from nn_perception.errors import BagError
 from nn_perception.evaluation.replay import replay
-from nn_perception.nodes.client import ClientError, raw_stamp_ns
+from nn_perception.nodes.frames import ClientError, raw_stamp_ns
 from nn_perception.nodes.player import IMMEDIATELY, PlayerError, play_bag
 from nn_perception.tasks.loading import open_pipeline
 
