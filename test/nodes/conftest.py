@@ -2,7 +2,6 @@
 
 import os
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,16 +17,29 @@ os.environ.update(dds_profile())  # read once in a process, with its first parti
 NO_ROS = ("test_intake", "test_parameters", "test_playback", "test_statistics", "test_launch")
 
 
-def pytest_collection_modifyitems(items):
+def missing_ros():
     try:
         import rclpy  # noqa: F401
         import vision_msgs.msg  # noqa: F401
     except ImportError as error:
-        skip = pytest.mark.skip(reason=f"needs ROS: {error}")
-        here = Path(__file__).parent
-        for item in items:
-            if item.path.is_relative_to(here) and item.path.stem not in NO_ROS:
-                item.add_marker(skip)
+        return str(error)
+    return ""
+
+
+MISSING_ROS = missing_ros()
+
+
+class SkippedModule(pytest.Module):
+    """A module that imports ROS and is shown as skipped where there is none."""
+
+    def collect(self):
+        pytest.skip(f"needs ROS: {MISSING_ROS}", allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    if MISSING_ROS and module_path.stem not in NO_ROS:
+        return SkippedModule.from_parent(parent, path=module_path)
+    return None
 
 
 @pytest.fixture(scope="session")
