@@ -13,8 +13,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.helper
+import onnx.numpy_helper
 import safetensors.torch
 import torch
+from onnxscript import optimizer
 from torch import nn
 
 import nn_perception
@@ -69,7 +72,7 @@ def export_bundle(
             f"torch and ONNX Runtime differ by {parity:.2g} on the same input, more than "
             f"{MAX_PARITY_ERROR:g}: the export is wrong; please report it with the configuration"
         )
-    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    tensors = {name: _smallest(tensor) for name, tensor in network.state_dict().items()}
     description = BundleConfig(
         format=FORMAT_VERSION,
         task=task,
@@ -111,13 +114,32 @@ def to_onnx(network: nn.Module, export: Export) -> bytes:
             dynamo=True,
             dynamic_shapes=shapes,
             verbose=False,
+            optimize=False,
         )
     if program is None:
         raise EngineError("torch.onnx.export gave nothing; update torch")
+    # The exporter's own optimisation would fold batch normalisation into the weights, which then
+    # are no half-precision numbers any more; ONNX Runtime folds it when it loads the model.
+    optimizer.inline(program.model)
+    optimizer.fold_constants(program.model)
+    optimizer.remove_unused_nodes(program.model)
     model = program.model_proto
     _strip(model)
+    _store_half(model)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+@torch.no_grad()
+def round_to_half(network: nn.Module) -> None:
+    """Round the weights of linear and convolution layers to what float16 can hold.
+
+    They stay float32 and everything is computed in float32, but a bundle can store them in half
+    the bytes without a further loss. Biases and normalisation layers are left alone.
+    """
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            parameter.copy_(parameter.half().float())
 
 
 def parity_error(network: nn.Module, onnx_bytes: bytes, export: Export) -> float:
@@ -161,6 +183,35 @@ def git_revision() -> str:
     except (OSError, subprocess.SubprocessError):
         return "unknown"
     return f"{revision}-dirty" if changed else revision
+
+
+def _smallest(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a matrix of float16 numbers as float16, anything else as it is."""
+    half = tensor.half()
+    exact = tensor.dtype == torch.float32 and tensor.ndim > 1 and torch.equal(half.float(), tensor)
+    return (half if exact else tensor).contiguous()
+
+
+def _store_half(model: onnx.ModelProto) -> None:
+    """Store what float16 can hold exactly as float16, cast back when the model is loaded."""
+    graph = model.graph
+    casts = []
+    for stored in list(graph.initializer):
+        values = onnx.numpy_helper.to_array(stored)
+        if values.dtype != np.float32 or values.size < 256:
+            continue
+        half = values.astype(np.float16)
+        if not np.array_equal(half.astype(np.float32), values):
+            continue
+        name = f"{stored.name}_float16"
+        casts.append(
+            onnx.helper.make_node("Cast", [name], [stored.name], to=onnx.TensorProto.FLOAT)
+        )
+        graph.initializer.remove(stored)
+        graph.initializer.append(onnx.numpy_helper.from_array(half, name))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _git(directory: Path, *words: str) -> str:

@@ -45,6 +45,7 @@ class ImageClassificationLearning:
     preprocessing: ClassVar[ImagePreprocessing]
     metric = "accuracy"
     higher_is_better = True
+    half_weights = True
 
     def __init__(self, config: TrainingConfig, data: Path | None) -> None:
         """Load, pre-process and split the data; a fixed seed gives a fixed split."""

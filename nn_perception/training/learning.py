@@ -50,6 +50,7 @@ class Learning(Protocol):
         metric: key of the validation figure by which weights are chosen.
         higher_is_better: its sense.
         train_size: number of training samples.
+        half_weights: whether the bundle stores weights in half precision.
         data_id: hash of the data, by which a resumed run knows that it is the same.
     """
 
@@ -57,6 +58,7 @@ class Learning(Protocol):
     config: TrainingConfig
     metric: str
     higher_is_better: bool
+    half_weights: bool
     train_size: int
     data_id: str
 

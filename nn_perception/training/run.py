@@ -17,7 +17,7 @@ from nn_perception.tasks import get_task
 from nn_perception.training import distributed
 from nn_perception.training.card import card_text
 from nn_perception.training.config import TrainingConfig
-from nn_perception.training.export import export_bundle
+from nn_perception.training.export import export_bundle, round_to_half
 from nn_perception.training.learning import Learning
 from nn_perception.training.log import CONFIG_FILE, METRICS_FILE
 from nn_perception.training.loop import EpochCallback, Fit, Trainer
@@ -102,6 +102,8 @@ def train_task(
         distributed.leave()
     if fit.stopped:
         LOGGER.info("training stopped early: %s", fit.stopped)
+    if learning.half_weights:
+        round_to_half(fit.network)  # before anything is calibrated or measured
     export = learning.export(trainer.predict())
     names = [CONFIG_FILE, METRICS_FILE]
     try:

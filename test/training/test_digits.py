@@ -140,3 +140,15 @@ def test_data_that_is_not_there(tmp_path):
     shutil.rmtree(tmp_path)
     with pytest.raises(DatasetError):
         train_task("digits", config, data=tmp_path, out=tmp_path / "m")
+
+
+def test_weights_are_stored_in_half_precision_without_a_further_loss(tmp_path, small_mnist):
+    """What is stored is half as large, and torch and ONNX still compute the very same numbers."""
+    overrides = {"network": "digit_cnn", "epochs": 1, "batch_size": 32}
+    config = resolve_config("digits", {}, overrides)
+    bundle = train_task("digits", config, data=small_mnist, out=tmp_path / "m").bundle
+    float32_bytes = 4 * bundle.config.network.parameters
+    assert len(bundle.tensors) < 0.6 * float32_bytes
+    assert len(bundle.onnx) < 0.65 * float32_bytes
+    assert bundle.config.parity < 1e-4
+    assert sum(path.stat().st_size for path in (tmp_path / "m").rglob("*")) < 1_000_000
