@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nn_perception
 from nn_perception.bundle import Bundle, load_bundle, resolve_model
 from nn_perception.engine import Engine
+from nn_perception.share import shipped_models
 from nn_perception.tasks import Task
 from nn_perception.tasks.loading import open_pipeline
 from nn_perception.tasks.pipeline import Pipeline
@@ -72,32 +71,6 @@ def verify_model(task: Task, values: Mapping[str, Any]) -> Bundle:
     """
     root = Path(values["model_root"]) if values["model_root"] else shipped_models()
     return load_bundle(resolve_model(_name(task, values), root.expanduser()), task=task.name)
-
-
-def shipped_models() -> Path:
-    """Return the directory with the models that came with the package."""
-    return share_path("models")
-
-
-def share_path(name: str) -> Path:
-    """Return a folder of the package's shared files, from a source tree or an installation.
-
-    A source tree counts first, so that what runs beside an older installation is not mixed with it.
-    """
-    package = Path(nn_perception.__file__).resolve().parent
-    source = package.parent
-    if (source / "package.xml").is_file():
-        return source / name
-    candidates = [base / "share" / "nn_perception" / name for base in _prefixes(package)]
-    return next((path for path in candidates if path.is_dir()), candidates[0])
-
-
-def _prefixes(package: Path) -> list[Path]:
-    """Prefixes of an installation: those above ``lib/python3.x/site-packages``, and Python's own.
-
-    Debian's Python installs into ``local/lib/python3.x/dist-packages``, so the depth varies.
-    """
-    return [*package.parents[1:6], Path(sysconfig.get_path("data"))]
 
 
 def _name(task: Task, values: Mapping[str, Any]) -> str:

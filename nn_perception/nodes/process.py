@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from nn_perception.errors import NnPerceptionError
-from nn_perception.nodes.model import share_path
+from nn_perception.share import share_path
 
 KILTED = 9
 """Major version of its rclpy; Jazzy's is 7."""

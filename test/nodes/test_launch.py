@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nn_perception.nodes.model import share_path
 from nn_perception.nodes.parameters import TABLES
+from nn_perception.share import share_path
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(share_path("launch").glob("*.launch.py"))

@@ -191,7 +191,7 @@ def test_a_wrong_command_line_gives_one_line_and_exit_code_2(arguments, said):
 
 
 def test_params_file_of_the_package_starts_the_node(launch, client_of, tmp_path, outer):
-    from nn_perception.nodes.model import share_path
+    from nn_perception.share import share_path
 
     process = NodeProcess(
         "image_classifier",
