@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -196,8 +197,17 @@ def resize(image: Image, width: int, height: int) -> Image:
 
 def border_mean(image: Image) -> float:
     """Return the mean of the outermost pixels, 0 to 255."""
-    border = (image[0], image[-1], image[1:-1, 0], image[1:-1, -1])
-    return float(sum(int(part.sum()) for part in border) / sum(part.size for part in border))
+    height, width = image.shape[:2]
+    border = image.reshape(height * width, -1).take(_border(height, width), axis=0)
+    return float(border.mean())
+
+
+@functools.lru_cache(maxsize=16)
+def _border(height: int, width: int) -> npt.NDArray[np.intp]:
+    """Return the flat indices of the outermost pixels."""
+    inside = np.zeros((height, width), bool)
+    inside[1:-1, 1:-1] = True
+    return np.flatnonzero(~inside)
 
 
 def _read_preprocessing(bundle: Bundle) -> ImagePreprocessing:
