@@ -193,6 +193,23 @@ def save_bundle(
     return load_bundle(path)
 
 
+def add_to_card(path: Path, section: str, text: str) -> None:
+    """Put a section into a bundle's card, in place of an older one of that name at its end.
+
+    The card is for people: it is not part of the bundle's identity.
+
+    Raises:
+        BundleError: the card cannot be written.
+    """
+    card = path / CARD_FILE
+    heading = f"## {section}\n"
+    try:
+        before = card.read_text(encoding="utf-8").split(heading)[0] if card.is_file() else ""
+        _write_synced(card, f"{before.rstrip()}\n\n{heading}\n{text.strip()}\n".encode())
+    except OSError as error:
+        raise BundleError(f"cannot write {card}: {error.strerror or error}") from None
+
+
 def resolve_model(name: str, model_root: Path | str) -> Path:
     """Return the directory of the model ``name`` below ``model_root``.
 

@@ -20,6 +20,7 @@ from nn_perception.datasets.mnist import find_mnist, load_mnist
 from nn_perception.errors import DatasetError
 from nn_perception.networks import build_network
 from nn_perception.tasks import get_task
+from nn_perception.training.augment import AugmentConfig
 from nn_perception.training.config import TrainingConfig
 from nn_perception.training.loop import Trainer
 from nn_perception.training.optimisers import make_optimizer, rate_factor, set_rate
@@ -61,12 +62,15 @@ def run(settings: BenchSettings, say: Callable[[str], None]) -> list[Measurement
 
 
 SPEED: dict[str, Any] = {
-    "epochs": 5,
-    "batch_size": 256,
-    "learning_rate": 6e-3,
+    "epochs": 6,
+    "batch_size": 128,
+    "learning_rate": 4e-3,
+    "weight_decay": 0.01,
     "schedule": "one_cycle",
     "ema_decay": 0.0,
     "compile": "off",
+    "augment": AugmentConfig(),
+    "validation_fraction": 0.1,
 }
 """Both loops use these, chosen on the validation split to get to 98 % in few epochs."""
 

@@ -21,11 +21,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="PATH")
     add_json_argument(parser)
     parser.add_argument("--report", type=Path, metavar="DIR", help="write a page with pictures")
+    parser.add_argument(
+        "--card", action="store_true", help="put the figures into the bundle's README.md"
+    )
     add_engine_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate."""
+    from nn_perception.bundle import add_to_card
     from nn_perception.cli.common import format_table, text_stream, write_json
     from nn_perception.tasks import get_task
     from nn_perception.tasks.loading import open_pipeline
@@ -39,8 +43,16 @@ def run(arguments: argparse.Namespace) -> int:
         "bundle": f"{bundle.name} ({bundle.id})",
         "engine": f"{pipeline.engine.backend} on {pipeline.engine.device}",
     }
-    print(format_table([*facts.items(), *evaluation.summary()]), file=out)
+    rows = [*facts.items(), ("data", evaluation.source), *evaluation.summary()]
+    print(format_table(rows), file=out)
     write_json({**facts, **evaluation.to_dict()}, arguments.json)
+    if arguments.card:
+        lines = [f"| {name} | {value} |" for name, value in rows]
+        command = f"    nn-perception evaluate {bundle.name} --data DIR\n"
+        table = "\n".join(["| | |", "|---|---|", *lines])
+        add_to_card(
+            bundle.path, "Measured on data that was not trained on", f"{table}\n\n{command}"
+        )
     if arguments.report:
         page = evaluation.write_report(
             arguments.report, title=f"{bundle.name}: evaluation", facts=facts

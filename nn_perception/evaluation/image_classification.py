@@ -36,6 +36,7 @@ class ClassificationEvaluation:
     """Collects results and labels, and computes the figures.
 
     Attributes:
+        source: what `evaluate_data` was given, in words.
         truth: the label topic: one hypothesis per image, matched by the header's stamp.
         result_type: message type of `to_message`.
         result_topic: where `to_message` is recorded.
@@ -50,6 +51,7 @@ class ClassificationEvaluation:
     ) -> None:
         """Start empty; ``keep_results`` keeps each answer for `record_results`."""
         self.pipeline = pipeline
+        self.source = ""
         self._results: list[tuple[int, ClassificationResult]] | None = [] if keep_results else None
         self._metrics: ClassificationMetrics | None = None
         self._index = {label: i for i, label in enumerate(pipeline.bundle.labels)}
@@ -112,6 +114,7 @@ class ClassificationEvaluation:
     def evaluate_images(self, data: ImageSet) -> ClassificationMetrics:
         """Classify a labelled set whose classes are the model's, in the model's order."""
         labels = data.labels
+        self.source = data.source
         scores = self.pipeline.classify(data.images)
         answers = scores.argmax(axis=1)
         for index in np.flatnonzero(answers != labels)[:MAX_WRONG]:

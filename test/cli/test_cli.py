@@ -117,6 +117,12 @@ def test_train_evaluate_predict_info_on_pictures(capsys, tmp_path, pictures):
     assert figures["n"] == 120
     assert {"ece", "per_class", "confusion"} <= set(figures)
     files = [pictures / "3" / "0.png", pictures / "8" / "1.png"]
+    for _ in range(2):  # a second measurement replaces the first
+        assert run(capsys, "evaluate", bundle, "--data", pictures, "--card")[0] == 0
+    card = (bundle / "README.md").read_text()
+    assert card.count("## Measured") == 1
+    assert f"{figures['accuracy']:.2%} of 120" in card
+    assert load_bundle(bundle).id in card
     code, out, _ = run(capsys, "predict", bundle, *files, "--json", "-")
     answers = json.loads(out)["files"]
     assert code == 0
