@@ -27,7 +27,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint test-jazzy test-noros colcon bench clean distclean check-python
+.PHONY: check-compiler help venv demo test lint test-jazzy test-noros colcon bench clean distclean check-python
 
 help:  ## show this list
 	@echo "usage: make TARGET"
@@ -41,18 +41,27 @@ check-python:
 	(3, 10) <= v <= (3, 13) or sys.exit("make: %s is Python %d.%d, and 3.10 to 3.13 is needed; \
 	choose one: make PYTHON=python3.12" % (sys.executable, *v))'
 
+# vision_msgs is compiled against the ROS wheels: say what is missing before minutes of downloads.
+check-compiler: | check-python
+	@"$(PYTHON)" -c 'import shutil, sys, sysconfig, pathlib; v = "%d.%d" % sys.version_info[:2]; \
+	lacking = [name for name in ("gcc", "g++") if shutil.which(name) is None]; \
+	header = pathlib.Path(sysconfig.get_path("include"), "Python.h"); \
+	lacking += [] if header.is_file() else [str(header)]; \
+	lacking and sys.exit("make: missing: %s; on Debian or Ubuntu: sudo apt install gcc g++ python%s-dev" \
+	% (", ".join(lacking), v))'
+
 # $(call make_environment,DIRECTORY,EXTRAS,CONSTRAINTS): create once, install what is missing.
 define make_environment
 	test -x $(1)/bin/python || "$(PYTHON)" -m venv $(1)
 	$(1)/bin/python -m pip install $(PIP_ARGS) -c $(3) -e '.[$(2)]'
 endef
 
-$(VENV)/.installed: $(INPUTS) constraints.txt $(INTERFACES) | check-python
+$(VENV)/.installed: $(INPUTS) constraints.txt $(INTERFACES) | check-compiler
 	$(call make_environment,$(VENV),$(EXTRAS)$(,)ros,constraints.txt)
 	$(VENV)/bin/python tools/build_vision_msgs.py --constraints constraints.txt
 	@touch $@
 
-$(VENV_JAZZY)/.installed: $(INPUTS) constraints-jazzy.txt $(INTERFACES) | check-python
+$(VENV_JAZZY)/.installed: $(INPUTS) constraints-jazzy.txt $(INTERFACES) | check-compiler
 	$(call make_environment,$(VENV_JAZZY),$(EXTRAS)$(,)ros,constraints-jazzy.txt)
 	$(VENV_JAZZY)/bin/python tools/build_vision_msgs.py --constraints constraints-jazzy.txt
 	@touch $@
