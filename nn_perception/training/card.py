@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from nn_perception.training.config import TrainingConfig
@@ -26,7 +27,7 @@ def card_text(
         "labels": ", ".join(export.labels) or "none",
         "trained on": f"{export.data['source']}: {export.data['train']:,} samples",
         "chosen on": f"{export.data['validation']:,} held-out samples of the same training data",
-        "seed": str(config.seed),
+        "seed": f"{config.seed}, {torch.get_num_threads()} CPU threads (OMP_NUM_THREADS)",
         "calibration": _figures(export.calibration),
         "validation": _figures(export.metrics),
     }

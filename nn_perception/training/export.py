@@ -163,6 +163,8 @@ def provenance(config: TrainingConfig, export: Export) -> dict[str, Any]:
         "data": export.data,
         "configuration": to_mapping(config),
         "git_revision": git_revision(),
+        # Sums of floats depend on how many threads share them.
+        "cpu_threads": torch.get_num_threads(),
         "versions": {
             "nn_perception": nn_perception.__version__,
             "torch": torch.__version__,
