@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -109,7 +109,7 @@ def markdown(results: dict[str, Any]) -> str:
     for name, entry in results["benchmarks"].items():
         for row in entry["measurements"]:
             mark = {True: " ✓", False: " ✗ missed", None: ""}[row["passed"]]
-            figure = f"{format_value(row['value'])} {row['unit']}".strip()
+            figure = format_figure(row["value"], row["unit"])
             cells = (
                 row["what"],
                 f"**{figure}**{mark}",
@@ -122,16 +122,16 @@ def markdown(results: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"Measured on: {hardware}."])
 
 
+def format_figure(value: float, unit: str) -> str:
+    """Return a figure with its unit; percentages to the hundredth."""
+    return f"{value:.2f} %" if unit == "%" else f"{format_value(value)} {unit}".strip()
+
+
 def format_value(value: float) -> str:
     """Return a figure with three to five significant digits."""
     if value == int(value) and abs(value) < 1e6:
         return f"{int(value):,}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def ratio_words(parts: Sequence[tuple[str, float]], unit: str) -> str:
-    """Return ``a 1.2 ms, b 3 ms``: the parts of a ratio."""
-    return ", ".join(f"{name} {format_value(value)} {unit}" for name, value in parts)
 
 
 def _version(package: str) -> str:

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     for name, function in functions.items():
         measurements = function(settings, lambda text: print(f"... {text}", file=out, flush=True))
         for row in measurements:
-            figure = f"{bench.format_value(row.value)} {row.unit}".strip()
+            figure = bench.format_figure(row.value, row.unit)
             verdict = {True: "met", False: "MISSED", None: ""}[row.passed]
             print(f"{row.what}: {figure}  goal {row.goal or '-'} {verdict}", file=out)
             print(f"    {row.detail}", file=out, flush=True)
