@@ -28,9 +28,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, metavar="DIR", help="the bundle to write (default: runs/TASK-NETWORK)"
     )
     parser.add_argument("--device", metavar="D", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--seed", type=int, metavar="N")
+    parser.add_argument("--seed", type=int, metavar="N", help="of everything random")
     parser.add_argument("--show-config", action="store_true", help="print the keys and stop")
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="see --show-config for the keys"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
