@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 
 # A robot's cv2, rclpy and messages come from its distribution (package.xml, rosdep). They stand in
 # extras, because as requirements their wheels would shadow the distribution's own.
-INSTALL_REQUIRES = ["numpy>=1.21", "onnxruntime>=1.16", "PyYAML>=5.4"]
+INSTALL_REQUIRES = ["array-api-compat>=1.12", "numpy>=1.21", "onnxruntime>=1.16", "PyYAML>=5.4"]
 EXTRAS = {
     "opencv": ["opencv-python-headless>=4.5"],
     "train": [
@@ -47,6 +47,7 @@ EXTRAS = {
         "mcap>=1.0",
         "mypy>=1.10",
         "ruff>=0.6",
+        "scipy>=1.8",
         "setuptools",
         "types-PyYAML",
         "types-tqdm",
