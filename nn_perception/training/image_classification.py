@@ -21,7 +21,7 @@ from nn_perception.evaluation.calibration import fit_temperature
 from nn_perception.evaluation.classification import classification_metrics
 from nn_perception.networks import build_network
 from nn_perception.tasks.classification import ImagePreprocessing, prepare_image, softmax
-from nn_perception.training.augment import apply, draw
+from nn_perception.training.augment import AugmentConfig, apply, draw
 from nn_perception.training.config import TrainingConfig
 from nn_perception.training.learning import Export, Predict
 
@@ -50,6 +50,7 @@ class ImageClassificationLearning:
     def __init__(self, config: TrainingConfig, data: Path | None) -> None:
         """Load, pre-process and split the data; a fixed seed gives a fixed split."""
         self.config = config
+        self._augments = config.augment != AugmentConfig()
         self.data = self.load_data(data)
         train, validation = stratified_split(
             self.data.labels, config.validation_fraction, config.seed
@@ -112,9 +113,12 @@ class ImageClassificationLearning:
     ) -> tuple[tuple[Tensor, ...], Tensor]:
         """See `Learning.batch`."""
         images, labels = self._train
-        params = draw(len(indices), self.config.augment, generator, images.device)[share]
         mine = indices[share]
-        return (apply(images.index_select(0, mine), params),), labels.index_select(0, mine)
+        chosen = images.index_select(0, mine)
+        if self._augments:
+            params = draw(len(indices), self.config.augment, generator, images.device)[share]
+            chosen = apply(chosen, params)
+        return (chosen,), labels.index_select(0, mine)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross entropy of logits (N, K) with class indices (N,)."""

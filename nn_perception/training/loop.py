@@ -28,7 +28,13 @@ from nn_perception.training.checkpoint import (
     optimizer_tensors,
 )
 from nn_perception.training.config import TrainingConfig
-from nn_perception.training.devices import autocast, deterministic, select_device
+from nn_perception.training.devices import (
+    autocast,
+    choose_threads,
+    deterministic,
+    seed_device,
+    select_device,
+)
 from nn_perception.training.learning import Learning
 from nn_perception.training.log import RunLog
 from nn_perception.training.optimisers import (
@@ -124,6 +130,10 @@ class Trainer:
         torch.manual_seed(self.config.seed)
         self.learning.move_to(self.device)
         self.network = self.learning.build_network().to(self.device)
+        if self.device.type == "cpu":
+            indices = torch.arange(self._batch)
+            inputs, _ = self.learning.batch(indices, _generator(0), self._share)
+            torch.set_num_threads(choose_threads(self.network, inputs))
         compiled = self.config.compile == "on" or (
             self.config.compile == "auto" and self.device.type == "cuda"
         )
@@ -177,7 +187,7 @@ class Trainer:
 
     def _step(self, step: int, chosen: torch.Tensor) -> torch.Tensor:
         config = self.config
-        torch.manual_seed(_mix(config.seed, step, 2 + self.ranks.rank))  # dropout
+        seed_device(_mix(config.seed, step, 2 + self.ranks.rank), self.device)  # dropout
         inputs, targets = self.learning.batch(chosen, _generator(config.seed, step, 0), self._share)
         total_steps = config.epochs * self._steps_per_epoch
         factor = rate_factor(config, step, total_steps, self._steps_per_epoch)
