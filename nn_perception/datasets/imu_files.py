@@ -252,6 +252,11 @@ def read_npz(path: Path, layout: Layout) -> dict[str, NDArray[Any]]:
         raise DatasetError(
             f"{path}: {name} cannot be read ({error}), expected a plain array; {_REPAIR}"
         ) from error
+    _check_layout(arrays, layout, path)
+    return arrays
+
+
+def _check_layout(arrays: dict[str, NDArray[Any]], layout: Layout, path: Path) -> None:
     sizes: dict[str, int] = {}
     for name, (kind, shape) in layout.items():
         array = arrays[name]
@@ -264,7 +269,6 @@ def read_npz(path: Path, layout: Layout) -> dict[str, NDArray[Any]]:
                 f"{path}: {name} is {array.dtype} of shape {array.shape}, expected kind {kind!r} "
                 f"of shape {named}; {_REPAIR}"
             )
-    return arrays
 
 
 def _array_names(path: Path) -> set[str]:
