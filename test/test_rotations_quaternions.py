@@ -1,5 +1,6 @@
 """Quaternions: group laws, exp and log up to 0 and pi, conversions, against SciPy."""
 
+import functools
 import math
 
 import numpy as np
@@ -12,6 +13,7 @@ from nn_perception.errors import NnPerceptionError
 
 Rotation = pytest.importorskip("scipy.spatial.transform").Rotation
 
+assert_close = functools.partial(np.testing.assert_allclose, rtol=0)
 properties = settings(derandomize=True, deadline=None, max_examples=100, database=None)
 
 SPECIAL_ANGLES = [0.0, 1e-300, 1e-160, 1e-12, 1e-8, 1e-4, 0.01 - 1e-9, 0.01, 0.01 + 1e-9]
@@ -44,17 +46,14 @@ def many():
 def test_group_laws(a, b, c):
     identity = np.array([0.0, 0.0, 0.0, 1.0])
     multiply = rot.quat_multiply
-    np.testing.assert_allclose(
-        multiply(multiply(a, b), c), multiply(a, multiply(b, c)), rtol=0, atol=1e-15
-    )
+    assert_close(multiply(multiply(a, b), c), multiply(a, multiply(b, c)), atol=1e-14)
     np.testing.assert_array_equal(multiply(a, identity), a)
     np.testing.assert_array_equal(multiply(identity, a), a)
-    np.testing.assert_allclose(multiply(a, rot.quat_conjugate(a)), identity, rtol=0, atol=1e-15)
-    np.testing.assert_allclose(
+    assert_close(multiply(a, rot.quat_conjugate(a)), identity, atol=1e-14)
+    assert_close(
         rot.quat_conjugate(multiply(a, b)),
         multiply(rot.quat_conjugate(b), rot.quat_conjugate(a)),
-        rtol=0,
-        atol=1e-15,
+        atol=1e-14,
     )
 
 
@@ -62,9 +61,9 @@ def test_group_laws(a, b, c):
 @given(quats, quats, vectors)
 def test_rotating_twice_is_rotating_by_the_product(a, b, v):
     twice = rot.quat_rotate(a, rot.quat_rotate(b, v))
-    np.testing.assert_allclose(rot.quat_rotate(rot.quat_multiply(a, b), v), twice, atol=1e-14)
+    assert_close(rot.quat_rotate(rot.quat_multiply(a, b), v), twice, atol=1e-14)
     assert np.linalg.norm(twice) == pytest.approx(np.linalg.norm(v), abs=1e-14)
-    np.testing.assert_allclose(rot.quat_to_matrix(a) @ v, rot.quat_rotate(a, v), atol=1e-14)
+    assert_close(rot.quat_to_matrix(a) @ v, rot.quat_rotate(a, v), atol=1e-14)
 
 
 @properties
@@ -74,7 +73,7 @@ def test_q_and_minus_q_are_the_same_rotation(q, v):
     np.testing.assert_array_equal(rot.quat_to_matrix(-q), rot.quat_to_matrix(q))
     np.testing.assert_array_equal(rot.quat_log(-q), rot.quat_log(q))
     np.testing.assert_array_equal(rot.quat_canonical(-q), rot.quat_canonical(q))
-    assert rot.quat_distance(q, -q) <= 1e-15
+    assert rot.quat_distance(q, -q) <= 1e-14
     canonical = rot.quat_canonical(q)
     assert canonical[3] > 0 or (canonical[3] == 0 and canonical[np.flatnonzero(canonical)[0]] > 0)
 
@@ -86,35 +85,35 @@ def test_log_inverts_exp(v):
     # At pi both axes are right; below it w = sin(delta / 2) carries the sign.
     if np.linalg.norm(v) > math.pi - 1e-14:
         back = back * np.sign(back @ v)
-    np.testing.assert_allclose(back, v, rtol=1e-14, atol=1e-15)
+    assert_close(back, v, atol=1e-14 * np.linalg.norm(v) + 1e-300)
 
 
 @properties
 @given(quats)
 def test_exp_inverts_log(q):
     v = rot.quat_log(q)
-    assert np.linalg.norm(v) <= math.pi + 1e-15
-    np.testing.assert_allclose(rot.quat_exp(v), rot.quat_canonical(q), rtol=0, atol=1e-15)
+    assert np.linalg.norm(v) <= math.pi + 1e-14
+    assert_close(rot.quat_exp(v), rot.quat_canonical(q), atol=1e-14)
 
 
 def test_exp_is_exact_beside_the_border_of_its_series():
     v = np.array([1.0, 0, 0]) * np.linspace(0.0099, 0.0101, 201)[:, None]
     expected = np.stack([np.sin(v[:, 0] / 2), np.cos(v[:, 0] / 2)], axis=-1)
-    np.testing.assert_allclose(rot.quat_exp(v)[:, [0, 3]], expected, rtol=3e-16)
+    assert_close(rot.quat_exp(v)[:, [0, 3]], expected, rtol=1e-15)
 
 
 @properties
 @given(quats, st.floats(1e-3, 1e3))
 def test_log_does_not_depend_on_the_norm(q, scale):
-    np.testing.assert_allclose(rot.quat_log(q * scale), rot.quat_log(q), rtol=1e-13, atol=1e-13)
+    assert_close(rot.quat_log(q * scale), rot.quat_log(q), rtol=1e-13, atol=1e-13)
 
 
 @properties
 @given(quats)
 def test_matrix_round_trip(q):
     matrix = rot.quat_to_matrix(q)
-    np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-15)
-    assert np.linalg.det(matrix) == pytest.approx(1, abs=1e-15)
+    assert_close(matrix @ matrix.T, np.eye(3), atol=1e-14)
+    assert np.linalg.det(matrix) == pytest.approx(1, abs=1e-14)
     assert_same_rotation(rot.quat_from_matrix(matrix), q)
     assert rot.quat_from_matrix(matrix)[3] >= 0
 
@@ -123,7 +122,7 @@ def test_matrix_round_trip(q):
 @given(st.floats(-3.1, 3.1), st.floats(-1.56, 1.56), st.floats(-3.1, 3.1))
 def test_euler_round_trip_away_from_gimbal_lock(roll, pitch, yaw):
     rpy = np.array([roll, pitch, yaw])
-    np.testing.assert_allclose(rot.quat_to_euler(rot.quat_from_euler(rpy)), rpy, atol=1e-12)
+    assert_close(rot.quat_to_euler(rot.quat_from_euler(rpy)), rpy, atol=1e-12)
 
 
 @properties
@@ -138,7 +137,7 @@ def test_euler_at_gimbal_lock_gives_the_same_rotation(roll, short_of_lock, sign,
     rpy = rot.quat_to_euler(q)
     # Within the lock, 2e-7 rad wide, yaw is set to 0, which turns by at most that.
     assert rot.quat_distance(rot.quat_from_euler(rpy), q) <= 3e-7
-    assert (np.abs(rpy) <= np.array([math.pi, math.pi / 2, math.pi]) + 1e-15).all()
+    assert (np.abs(rpy) <= np.array([math.pi, math.pi / 2, math.pi]) + 1e-14).all()
     if short_of_lock < 1e-7:
         assert rpy[2] == 0.0
 
@@ -151,18 +150,18 @@ def test_euler_follows_rep_103():
     def turned(roll, pitch, yaw, v):
         return rot.quat_rotate(rot.quat_from_euler(np.array([roll, pitch, yaw])), v)
 
-    np.testing.assert_allclose(turned(quarter, 0, 0, y), z, atol=1e-15)
-    np.testing.assert_allclose(turned(0, quarter, 0, x), -z, atol=1e-15)
-    np.testing.assert_allclose(turned(0, 0, quarter, x), y, atol=1e-15)
-    np.testing.assert_allclose(turned(quarter, 0, quarter, y), z, atol=1e-15)
-    np.testing.assert_allclose(turned(0, quarter, quarter, z), y, atol=1e-15)
+    assert_close(turned(quarter, 0, 0, y), z, atol=1e-14)
+    assert_close(turned(0, quarter, 0, x), -z, atol=1e-14)
+    assert_close(turned(0, 0, quarter, x), y, atol=1e-14)
+    assert_close(turned(quarter, 0, quarter, y), z, atol=1e-14)
+    assert_close(turned(0, quarter, quarter, z), y, atol=1e-14)
 
 
 def test_as_scipy(many):
     theirs = Rotation.from_quat(many)
-    np.testing.assert_allclose(rot.quat_to_matrix(many), theirs.as_matrix(), atol=1e-15)
-    np.testing.assert_allclose(rot.quat_log(many), theirs.as_rotvec(), atol=1e-14)
-    np.testing.assert_allclose(rot.quat_to_euler(many), theirs.as_euler("xyz"), atol=1e-13)
+    assert_close(rot.quat_to_matrix(many), theirs.as_matrix(), atol=1e-14)
+    assert_close(rot.quat_log(many), theirs.as_rotvec(), atol=1e-14)
+    assert_close(rot.quat_to_euler(many), theirs.as_euler("xyz"), atol=1e-13)
     assert_same_rotation(rot.quat_exp(theirs.as_rotvec()), many)
     assert_same_rotation(rot.quat_from_matrix(theirs.as_matrix()), many)
     assert_same_rotation(rot.quat_from_euler(theirs.as_euler("xyz")), many)
@@ -170,7 +169,7 @@ def test_as_scipy(many):
     product = (theirs * Rotation.from_quat(other)).as_quat()
     assert_same_rotation(rot.quat_multiply(many, other), product)
     between = (theirs.inv() * Rotation.from_quat(other)).magnitude()
-    np.testing.assert_allclose(rot.quat_distance(many, other), between, atol=1e-14)
+    assert_close(rot.quat_distance(many, other), between, atol=1e-14)
     assert_same_rotation(rot.quat_mean(many), theirs.mean().as_quat(), 1e-12)
 
 
@@ -178,8 +177,8 @@ def test_as_scipy(many):
 @given(quats, quats, quats)
 def test_distance_is_a_metric(a, b, c):
     distance = rot.quat_distance
-    assert 0 <= distance(a, b) <= math.pi + 1e-15
-    assert distance(a, b) == pytest.approx(distance(b, a), abs=1e-15)
+    assert 0 <= distance(a, b) <= math.pi + 1e-14
+    assert distance(a, b) == pytest.approx(distance(b, a), abs=1e-14)
     assert distance(a, c) <= distance(a, b) + distance(b, c) + 1e-14
     moved = distance(rot.quat_multiply(c, a), rot.quat_multiply(c, b))
     assert moved == pytest.approx(distance(a, b), abs=1e-14)
@@ -189,7 +188,7 @@ def test_distance_is_a_metric(a, b, c):
 @given(quats, axes, angles)
 def test_distance_resolves_small_angles_and_pi(q, axis, angle):
     turned = rot.quat_multiply(q, rot.quat_exp(axis * angle))
-    assert rot.quat_distance(q, turned) == pytest.approx(angle, abs=4e-16 + 1e-15 * angle)
+    assert rot.quat_distance(q, turned) == pytest.approx(angle, abs=2e-15)
 
 
 @properties
@@ -199,8 +198,8 @@ def test_slerp_end_points_and_constant_speed(a, b, fraction):
     assert_same_rotation(rot.quat_slerp(a, b, 1.0), b)
     between = rot.quat_slerp(a, b, fraction)
     whole = rot.quat_distance(a, b)
-    assert rot.quat_distance(a, between) == pytest.approx(fraction * whole, abs=2e-15)
-    assert rot.quat_distance(between, b) == pytest.approx((1 - fraction) * whole, abs=2e-15)
+    assert rot.quat_distance(a, between) == pytest.approx(fraction * whole, abs=1e-14)
+    assert rot.quat_distance(between, b) == pytest.approx((1 - fraction) * whole, abs=1e-14)
     assert_same_rotation(rot.quat_slerp(a, -b, 0.0), a)
 
 
@@ -208,20 +207,20 @@ def test_slerp_end_points_and_constant_speed(a, b, fraction):
 @given(quats, axes, st.sampled_from([0.0, 1e-300, 1e-15, 1e-9]))
 def test_slerp_between_nearly_equal_orientations(a, axis, angle):
     b = rot.quat_multiply(a, rot.quat_exp(axis * angle))
-    assert_same_rotation(rot.quat_slerp(a, b, 0.5), a, angle / 2 + 1e-15)
+    assert_same_rotation(rot.quat_slerp(a, b, 0.5), a, angle / 2 + 4e-15)
 
 
 def test_slerp_takes_a_fraction_per_orientation():
     a, b = rot.quat_random((2, 5), np.random.RandomState(1))
     fractions = np.linspace(0, 1, 5)
     rows = [rot.quat_slerp(a[i], b[i], float(fractions[i])) for i in range(5)]
-    np.testing.assert_allclose(rot.quat_slerp(a, b, fractions), rows, atol=1e-16)
+    assert_close(rot.quat_slerp(a, b, fractions), rows, atol=1e-16)
     assert rot.quat_slerp(a[0], b[0], fractions).shape == (5, 4)
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-30, 1.0, 1e30, 1e300])
 def test_normalise_at_any_size(many, scale):
-    np.testing.assert_allclose(rot.quat_normalise(many * scale), many, rtol=1e-14)
+    assert_close(rot.quat_normalise(many * scale), many, rtol=1e-14)
 
 
 def test_normalise_degenerate():
@@ -290,11 +289,9 @@ def test_float32_stays_float32(many):
         rot.quat_distance(q[0], q[1]),
     ):
         assert result.dtype == np.float32
-    np.testing.assert_allclose(rot.quat_log(q), rot.quat_log(many), atol=2e-6)
-    np.testing.assert_allclose(rot.quat_to_matrix(q), rot.quat_to_matrix(many), atol=5e-7)
-    np.testing.assert_allclose(
-        rot.quat_distance(q, q[0]), rot.quat_distance(many, many[0]), atol=1e-6
-    )
+    assert_close(rot.quat_log(q), rot.quat_log(many), atol=2e-6)
+    assert_close(rot.quat_to_matrix(q), rot.quat_to_matrix(many), atol=5e-7)
+    assert_close(rot.quat_distance(q, q[0]), rot.quat_distance(many, many[0]), atol=1e-6)
 
 
 def test_leading_axes_broadcast(many):
