@@ -21,6 +21,13 @@ from nn_perception.training.run import resolve_config, train_task
 COUNTS = {"mlp": 101_770, "lecture_cnn": 54_470, "digit_cnn": None}
 
 
+@pytest.fixture(autouse=True)
+def no_mnist_around(monkeypatch, tmp_path):
+    """Without --data the built-in digits are meant, whatever this machine has."""
+    monkeypatch.delenv("NN_PERCEPTION_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 def idx(array):
     header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
     return gzip.compress(header + array.tobytes())
@@ -120,9 +127,7 @@ def test_interrupted_command_goes_on_and_gives_the_same_bundle(tmp_path, small_m
     assert resumed.bundle.id == whole.bundle.id
 
 
-def test_builtin_digits_train_to_a_working_bundle(tmp_path, monkeypatch, caplog):
-    monkeypatch.delenv("NN_PERCEPTION_DATA", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def test_builtin_digits_train_to_a_working_bundle(tmp_path, caplog):
     overrides = {"network": "mlp", "epochs": 12, "batch_size": 32, "validation_fraction": 0.2}
     config = resolve_config("digits", {}, overrides)
     with caplog.at_level("WARNING"):
