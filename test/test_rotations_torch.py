@@ -186,3 +186,35 @@ def test_numpy_and_torch_do_not_mix():
 def test_rotations_do_not_import_torch():
     code = "import sys, nn_perception.rotations; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class Everyday(torch.nn.Module):
+    """What a network with a rotation inside calls."""
+
+    def forward(self, quat, vector):
+        quat = rot.quat_multiply(rot.quat_normalise(quat), rot.quat_exp(vector))
+        return (
+            rot.quat_log(quat),
+            rot.so3_log(rot.quat_to_matrix(quat)),
+            rot.quat_rotate(quat, vector),
+            rot.so3_right_jacobian(vector),
+        )
+
+
+def test_networks_with_rotations_inside_export_to_onnx(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    module, generator = Everyday().eval(), torch.Generator().manual_seed(0)
+    probe = torch.randn(5, 4, generator=generator), torch.randn(5, 3, generator=generator)
+    batch = {0: torch.export.Dim("batch", min=1, max=64)}
+    program = torch.onnx.export(module, probe, dynamo=True, dynamic_shapes=(batch, batch))
+    program.save(tmp_path / "rotations.onnx")
+    session = onnxruntime.InferenceSession(
+        tmp_path / "rotations.onnx", providers=["CPUExecutionProvider"]
+    )
+    names = [value.name for value in session.get_inputs()]
+    for count in (1, 5):
+        inputs = [value[:count] for value in probe]
+        feeds = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
+        for ours, theirs in zip(module(*inputs), session.run(None, feeds), strict=True):
+            np.testing.assert_allclose(theirs, ours.numpy(), rtol=0, atol=2e-6)

@@ -5,7 +5,6 @@ As in `quaternions`: broadcast over leading axes, NumPy or torch alike, differen
 
 from __future__ import annotations
 
-import array_api_compat
 import numpy as np
 
 from nn_perception.rotations.arrays import (
@@ -15,7 +14,6 @@ from nn_perception.rotations.arrays import (
     checked,
     cross,
     dot,
-    namespace,
     norm,
     split,
 )
@@ -112,15 +110,12 @@ def so3_right_jacobian(rotvec_rad: Array) -> Array:
         1 / 6 - square * (1 / 120 - square * (1 / 5040)),
         (angle - xp.sin(angle)) / (safe * angle),
     )
-    # hat(v)^2 = v v^T - |v|^2 I
+    # hat(v)^2 = v v^T - |v|^2 I; torch's eye() could not be exported to ONNX
+    on, off = 1.0 - second * square, xp.zeros_like(square)
+    diagonal = xp.concat([on, off, off, off, on, off, off, off, on], axis=-1)
+    diagonal = xp.reshape(diagonal, (*rotvec_rad.shape[:-1], 3, 3))
     outer = rotvec_rad[..., :, None] * rotvec_rad[..., None, :]
-    diagonal = (1.0 - second * square)[..., None] * _eye(rotvec_rad)
     return diagonal - first[..., None] * so3_hat(rotvec_rad) + second[..., None] * outer
-
-
-def _eye(like: Array) -> Array:
-    xp = namespace(like)
-    return xp.eye(3, dtype=like.dtype, device=array_api_compat.device(like))
 
 
 def project_to_so3(matrix: Array) -> Array:
