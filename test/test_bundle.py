@@ -11,8 +11,8 @@ from nn_perception.bundle import (
     TENSORS_FILE,
     load_bundle,
     resolve_model,
-    save_bundle,
 )
+from nn_perception.bundle_writer import save_bundle
 from nn_perception.errors import BundleError
 
 
@@ -173,7 +173,7 @@ def test_failed_save_keeps_the_old_bundle(make_bundle, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("nn_perception.bundle.os.fsync", full)
+    monkeypatch.setattr("nn_perception.bundle_writer.os.fsync", full)
     with pytest.raises(BundleError, match="No space left"):
         make_bundle(tmp_path / "m", seed=2)
     monkeypatch.undo()

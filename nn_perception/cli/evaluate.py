@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate."""
-    from nn_perception.bundle import add_to_card
+    from nn_perception.bundle_writer import add_to_card
     from nn_perception.cli.common import format_table, text_stream, write_json
     from nn_perception.tasks import get_task
     from nn_perception.tasks.loading import open_pipeline

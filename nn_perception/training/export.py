@@ -21,7 +21,8 @@ from onnxscript import optimizer
 from torch import nn
 
 import nn_perception
-from nn_perception.bundle import FORMAT_VERSION, Bundle, BundleConfig, NetworkSpec, save_bundle
+from nn_perception.bundle import FORMAT_VERSION, Bundle, BundleConfig, NetworkSpec
+from nn_perception.bundle_writer import save_bundle
 from nn_perception.config import to_mapping
 from nn_perception.errors import EngineError
 from nn_perception.networks import resolve_arguments

@@ -56,7 +56,8 @@ def write_model(path, *, answer=None, bias=0.0, labels=LABELS, seed=0, task="dig
     from onnx import TensorProto, helper, numpy_helper
     from safetensors.numpy import save
 
-    from nn_perception.bundle import ArraySpec, BundleConfig, NetworkSpec, save_bundle
+    from nn_perception.bundle import ArraySpec, BundleConfig, NetworkSpec
+    from nn_perception.bundle_writer import save_bundle
     from nn_perception.tasks.digits.pipeline import PREPROCESSING
 
     classes = len(labels)
