@@ -176,6 +176,14 @@ def test_ten_minutes_agree_with_numpy():
     assert rot.quat_distance(result.numpy(), expected).max() < 1e-11
 
 
+def test_the_projection_of_tensors_equals_that_of_arrays():
+    pytest.importorskip("nn_perception.networks.so3_projection")
+    matrix = np.random.RandomState(6).standard_normal((4, 50, 3, 3))
+    result = rot.project_to_so3(torch.from_numpy(matrix))
+    assert (result.dtype, result.shape) == (torch.float64, matrix.shape)
+    np.testing.assert_allclose(result.numpy(), rot.project_to_so3(matrix), rtol=0, atol=1e-6)
+
+
 def test_numpy_and_torch_do_not_mix():
     with pytest.raises(rot.RotationError, match="all NumPy or all torch"):
         rot.quat_multiply(QUATS, torch.tensor(OTHERS))
