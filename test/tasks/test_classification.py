@@ -93,6 +93,13 @@ def test_softmax_is_stable_and_the_temperature_divides():
     assert np.log(odds[0] / odds[1]) == pytest.approx(0.5)
 
 
+def test_scores_are_calibrated_by_the_temperature_of_the_bundle(tiny_bundle, digit):
+    cool = DigitPipeline(tiny_bundle, OnnxEngine(tiny_bundle)).classify([digit])[0]
+    warm_bundle = with_config(tiny_bundle, calibration={"temperature": 2.5})
+    warm = DigitPipeline(warm_bundle, OnnxEngine(warm_bundle)).classify([digit])[0]
+    np.testing.assert_allclose(np.diff(np.log(warm)), np.diff(np.log(cool)) / 2.5, rtol=1e-6)
+
+
 def test_message_file_and_array_give_the_same_scores(pipeline, digit, tmp_path):
     frame = cv2.resize(digit, (64, 64))
     message = image_message(frame, "mono8", stamp_ns=123_000_000_456, frame_id="cam")
