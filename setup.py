@@ -26,7 +26,7 @@ EXTRAS = {
         "matplotlib>=3.5",
         "tqdm>=4.60",
     ],
-    "eval": ["rosbags>=0.10", "matplotlib>=3.5", "tqdm>=4.60"],
+    "eval": ["rosbags>=0.10", "matplotlib>=3.5", "roma>=1.4", "tqdm>=4.60"],
     # For a machine without a ROS distribution, for development and the demo. The release (Kilted,
     # Jazzy) is chosen by the constraints file.
     "ros": [
