@@ -22,7 +22,8 @@ Backward, with P = R^T M and G the gradient with respect to R: the rotation vect
 R -> R (I + [w]), obeys (tr(P) I - P) w = vee(R^T dM - dM^T R), hence the gradient with respect to M
 is R [y] where (tr(P) I - P) y = vee(R^T G - G^T R), and both are 3x3 in closed form.
 
-All is element-wise, with the batch as last axis, in float64 whatever the input.
+All is element-wise, with the batch as last axis. The quaternion is computed in float64 whatever the
+input; what follows it, and the gradient, in float64 only for float64.
 """
 
 from __future__ import annotations
@@ -61,12 +62,12 @@ def project_to_so3(matrix: Tensor) -> Tensor:
     """Return the rotation nearest to each matrix, in the Frobenius norm.
 
     Agrees with U diag(1, 1, det(U V^T)) V^T of an SVD in float64 to 1e-6 wherever the answer is
-    well enough defined: (s2 + s3) / s1 > 1e-6, or 1e-3 where also s1 + s3 is that small. float32
-    input is computed in float64, so its error is that of rounding the result. Where the nearest
-    rotation is not unique (s2 + s3 = 0: rank 1, reflections) it is one of the nearest ones; for
-    the zero matrix it is the identity. Gradients are analytic, finite everywhere, and right where
-    the answer is unique; there is no second derivative. ``torch.export`` and ``torch.onnx.export``
-    record plain operators only (no SVD).
+    well enough defined: (s2 + s3) / s1 > 1e-6, or 1e-3 where also s1 + s3 is that small. For
+    float32 the error is a few roundings of the result, less than that of an SVD in float32. Where
+    the nearest rotation is not unique (s2 + s3 = 0: rank 1, reflections) it is one of the nearest
+    ones; for the zero matrix it is the identity. Gradients are analytic, finite everywhere, and
+    right where the answer is unique; there is no second derivative. ``torch.export`` and
+    ``torch.onnx.export`` record plain operators only (no SVD).
 
     Args:
         matrix: (..., 3, 3), floating point, entries 0 or between 1e-90 and 1e90 in size. A matrix
@@ -96,7 +97,11 @@ class _Projection(torch.autograd.Function):
     def forward(ctx: Any, matrix: Tensor) -> Tensor:
         scaled, factor = _scale(_entries(matrix))
         rotation = _project(scaled, matrix.dtype)
-        ctx.save_for_backward(scaled, rotation, factor)
+        ctx.save_for_backward(
+            scaled.to(rotation.dtype),
+            rotation,
+            factor.clamp_max(torch.finfo(rotation.dtype).max ** 0.75).to(rotation.dtype),
+        )
         return _matrices(rotation, matrix)
 
     @staticmethod
@@ -104,16 +109,16 @@ class _Projection(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         m, r, factor = ctx.saved_tensors
         damping = _GRADIENT_DAMPING.get(gradient.dtype, _GRADIENT_DAMPING_DEFAULT)
-        change = _transposed_times(r, _entries(gradient))
+        change = _transposed_times(r, _entries(gradient, r.dtype))
         y = _solve(_transposed_times(r, m), change, damping)
         a, b, c = (part * factor for part in y)
         x, y, z = r.unbind(1)
         return _matrices(torch.stack([y * c - z * b, z * a - x * c, x * b - y * a], 1), gradient)
 
 
-def _entries(matrix: Tensor) -> Tensor:
-    """Return (..., 3, 3) as (3, 3, N), float64 and contiguous."""
-    return _as_matrices(matrix.reshape(-1, 9).to(torch.float64).t().contiguous())
+def _entries(matrix: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Return (..., 3, 3) as (3, 3, N), contiguous."""
+    return _as_matrices(matrix.reshape(-1, 9).to(dtype).t().contiguous())
 
 
 def _as_matrices(entries: Tensor) -> Tensor:
@@ -131,32 +136,35 @@ def _scale(entries: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _project(m: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the rotations (3, 3, N) nearest to matrices (3, 3, N) of Frobenius norm 1."""
+    """Return the rotations (3, 3, N) nearest to m (3, 3, N) of Frobenius norm 1.
+
+    They are float64 when ``dtype`` is, otherwise float32.
+    """
     cofactor = _cofactor(m)
     det = (m[0] * cofactor[0]).sum(0)
     trace = _trace((cofactor * cofactor).sum((0, 1)), det)
     q = _quaternion(m, cofactor, det, trace)
     if dtype == torch.float64:
-        q = _newton(q, m)
-    return _rotation(q)
+        return _rotation(_newton(q, m))
+    return _rotation([part.to(torch.float32) for part in q])
 
 
 def _trace(minors: Tensor, det: Tensor) -> Tensor:
     """Return s1 + s2 + s3 of matrices with |M| = 1, from |cof M|^2 and det M."""
     # s1^2 = t + 1/3 with the greatest root t of t^3 - 3 a t - 2 b. The angle is float32, as ONNX
     # Runtime has no arc tangent of float64; one Newton step makes up for that.
-    a = torch.add(1 / 9, minors, alpha=-1 / 3).clamp_min(0)
-    b = torch.addcmul(torch.add(1 / 27, minors, alpha=-1 / 6), det, det, value=0.5)
+    a = (1 / 9 - minors * (1 / 3)).clamp_min(0)
+    b = (1 / 27 - minors * (1 / 6)).addcmul_(det, det, value=0.5)
     sine = torch.addcmul(a * a * a, b, b, value=-1).clamp_min(0).sqrt()
-    angle = torch.atan2(sine.float(), b.float()) / 3
-    t = a.sqrt() * angle.cos() * 2
+    angle = torch.atan2(sine.float(), b.float()) * (1 / 3)
+    t = 2 * a.sqrt() * angle.cos().double()
     square = t * t
     slope = (3 * (square - a)).clamp_min(1e-7)
     t = t - torch.addcmul(-2 * b, t, torch.add(square, a, alpha=-3)) / slope
     # (s2 + s3)^2 = s2^2 + s3^2 + 2 s2 s3 = 1 - s1^2 + 2 det / s1
     s1 = (t + 1 / 3).sqrt()
     x = s1 + torch.add(2 / 3 - t, det / s1, alpha=2).clamp_min(0).sqrt() + 1e-8
-    return _laguerre(x, torch.add(-_ROOT_SHIFT, minors, alpha=-4), -2 * det)
+    return _laguerre(x, -4 * minors - _ROOT_SHIFT, -2 * det)
 
 
 def _laguerre(x: Tensor, constant: Tensor, slope: Tensor) -> Tensor:
