@@ -98,6 +98,7 @@ def run_demo(settings: DemoSettings, say: Callable[[str], None]) -> Demo:
     say("replay   the same bag through the same pipeline, without ROS")
     replays = {name: _replay(bag, bundle) for name, bundle in bundles.items()}
     live = _judge(playback, labels, frames, bundles, replays)
+    say("report   tables and pictures")
     return _summarise(settings, bundles, live, replays, directory is not None)
 
 
@@ -112,13 +113,16 @@ def camera_frames(
     height, width = FRAME_SHAPE
     order = np.resize(draws.permutation(len(digits.labels)), count)
     frames = np.zeros((count, height, width), np.uint8)
+    bar = progress_bar(count, "frames", "frame")
     for frame, index in zip(frames, order, strict=True):
+        bar.update()
         digit = cv2.resize(digits.images[index, :, :, 0], (height, height))
         left = (width - height) // 2
         exposure = draws.uniform(0.7, 1.0)
         noisy = draws.normal(8.0, 4.0, (height, width))
         noisy[:, left : left + height] += digit * exposure
         frame[...] = np.clip(noisy, 0, 255)
+    bar.close()
     return frames, [digits.class_names[digits.labels[index]] for index in order]
 
 

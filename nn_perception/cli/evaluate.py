@@ -31,6 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate."""
     from nn_perception.bundle_writer import add_to_card
     from nn_perception.cli.common import format_table, text_stream, write_json
+    from nn_perception.progress import progress_bar
     from nn_perception.tasks import get_task
     from nn_perception.tasks.loading import open_pipeline
 
@@ -38,7 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     pipeline = open_pipeline(arguments.bundle, device=arguments.device, threads=arguments.threads)
     bundle = pipeline.bundle
     evaluation = get_task(bundle.task).load_evaluation()(pipeline)
-    evaluation.evaluate_data(arguments.data)
+    with progress_bar(None, "evaluate", "picture") as bar:
+        evaluation.evaluate_data(arguments.data, bar.update)
     facts = {
         "bundle": f"{bundle.name} ({bundle.id})",
         "engine": f"{pipeline.engine.backend} on {pipeline.engine.device}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -101,21 +101,29 @@ class ClassificationEvaluation:
         labels = np.array([self._labels[stamp] for stamp in both])
         return classification_metrics(scores, labels, self.pipeline.bundle.labels)
 
-    def evaluate_data(self, path: Path) -> ClassificationMetrics:
+    def evaluate_data(
+        self, path: Path, on_progress: Callable[[int], object] = lambda _: None
+    ) -> ClassificationMetrics:
         """Classify a labelled set of pictures (its test split where it has one).
+
+        Args:
+            path: see `load_image_set`.
+            on_progress: called with the number of pictures done since the last call.
 
         Raises:
             DatasetError: the set is damaged, or has a class that the model does not know.
         """
         labels = self.pipeline.bundle.labels
         data = load_image_set(path, class_names=labels, convert=self._prepare)
-        return self.evaluate_images(data)
+        return self.evaluate_images(data, on_progress)
 
-    def evaluate_images(self, data: ImageSet) -> ClassificationMetrics:
+    def evaluate_images(
+        self, data: ImageSet, on_progress: Callable[[int], object] = lambda _: None
+    ) -> ClassificationMetrics:
         """Classify a labelled set whose classes are the model's, in the model's order."""
         labels = data.labels
         self.source = data.source
-        scores = self.pipeline.classify(data.images)
+        scores = self.pipeline.classify(data.images, on_progress=on_progress)
         answers = scores.argmax(axis=1)
         for index in np.flatnonzero(answers != labels)[:MAX_WRONG]:
             picture = prepare_image(data.images[index], self.pipeline.preprocessing)

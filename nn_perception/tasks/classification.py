@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, ClassVar, Literal
@@ -115,14 +115,21 @@ class ImageClassificationPipeline:
             stamp_ns(message), frame_id(message), self.bundle.labels, scores, stage_s
         )
 
-    def classify(self, images: Sequence[Image] | Image, batch: int = 256) -> Scores:
+    def classify(
+        self,
+        images: Sequence[Image] | Image,
+        batch: int = 256,
+        on_progress: Callable[[int], object] = lambda _: None,
+    ) -> Scores:
         """Classify pictures (each (H, W), (H, W, 1) or (H, W, 3) RGB uint8); returns (N, K).
 
-        The same pre-processing as for messages, with the engine called on batches.
+        The same pre-processing as for messages, with the engine called on batches;
+        ``on_progress`` is told how many pictures each batch held.
         """
-        parts = [
-            self._probabilities(self.engine(array)[0]) for array in self._batches(images, batch)
-        ]
+        parts = []
+        for array in self._batches(images, batch):
+            parts.append(self._probabilities(self.engine(array)[0]))
+            on_progress(len(array))
         return np.concatenate(parts) if parts else np.empty((0, len(self.bundle.labels)))
 
     def _batches(self, images: Sequence[Image] | Image, batch: int) -> Iterator[Image]:
