@@ -157,7 +157,8 @@ def _play(bag: Path, models: Path, settings: DemoSettings) -> Any:
     from nn_perception.nodes.process import NodeProcess, enter_ros_environment
 
     enter_ros_environment(settings.domain_id)
-    parameters = {"model_root": str(models.resolve()), "model": FIRST}
+    # A short queue: every frame shall be answered, though this machine may stall for a moment.
+    parameters = {"model_root": str(models.resolve()), "model": FIRST, "queue_size": 10}
     log = settings.out / "node.log"
     with (
         NodeProcess(
