@@ -11,7 +11,7 @@ from typing import Any
 
 from nn_perception.bundle import Bundle
 from nn_perception.config import from_mapping
-from nn_perception.errors import ConfigError
+from nn_perception.errors import ConfigError, TrainingError
 from nn_perception.evaluation.plots import plot_learning_curve
 from nn_perception.tasks import get_task
 from nn_perception.training import distributed
@@ -95,7 +95,7 @@ def train_task(
     run_dir = out.with_name(out.name + ".run")
     trainer = Trainer(learning, run_dir, show_progress=show_progress, on_epoch=on_epoch)
     try:
-        fit = trainer.fit()
+        fit = _fit(trainer, run_dir)
         if not trainer.ranks.is_first:
             return Trained(fit, None, run_dir)
     finally:
@@ -123,3 +123,15 @@ def train_task(
     )
     shutil.rmtree(run_dir / "checkpoint", ignore_errors=True)
     return Trained(fit, bundle, run_dir)
+
+
+def _fit(trainer: Trainer, run_dir: Path) -> Fit:
+    """Train; a disk that is full or cannot be written is told as such."""
+    try:
+        return trainer.fit()
+    except OSError as error:
+        raise TrainingError(
+            f"cannot write the run's files in {run_dir}: {error.strerror or error}; make room or "
+            "choose another --out, then give the same command again: it goes on from the last "
+            "checkpoint, if there is one"
+        ) from error

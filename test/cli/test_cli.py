@@ -86,6 +86,17 @@ def test_unknown_configuration_key_names_the_nearest(capsys, tmp_path):
     assert "did you mean 'batch_size'" in err
 
 
+def test_output_that_cannot_be_written_is_named_before_training(capsys, tmp_path, pictures):
+    pytest.importorskip("torch")
+    (tmp_path / "file").write_text("in the way")
+    words = ["train", "digits", "network=mlp", "epochs=1", "--data", pictures]
+    code, out, err = run(capsys, *words, "--out", tmp_path / "file" / "model")
+    assert (code, out) == (2, "")
+    assert "cannot write" in err
+    assert "--out" in err
+    assert "Traceback" not in err
+
+
 def test_show_config_resolves_recipe_file_and_overrides(capsys, tmp_path):
     (tmp_path / "c.yaml").write_text("network: mlp\nepochs: 7\nseed: 3\n")
     code, out, _ = run(
