@@ -50,7 +50,8 @@ class TorchEngine:
         except (RuntimeError, AssertionError) as error:
             raise DeviceError(f"cannot use device '{device}': {error}") from None
         self.device = str(self._device)
-        self._threads = threads
+        if self._device.type == "cpu":
+            torch.set_num_threads(threads)  # torch has one number for the whole process
         self._graphs: dict[tuple[Any, ...], _Graph] = {}
 
     @torch.inference_mode()

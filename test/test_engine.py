@@ -25,6 +25,17 @@ def test_cpu_takes_onnx_runtime_and_says_so(tiny_bundle):
     assert (engine.backend, engine.device) == ("onnxruntime", "cpu")
 
 
+def test_torch_engine_takes_the_threads_it_is_given(tiny_bundle):
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    try:
+        for threads in (2, 1):
+            create_engine(tiny_bundle, "cpu", threads, "torch")
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_torch_is_not_imported_for_onnx(tiny_bundle):
     code = (
         "import sys; from nn_perception.tasks.loading import open_pipeline; import numpy as np;"

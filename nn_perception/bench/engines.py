@@ -19,7 +19,7 @@ def run(settings: BenchSettings, say: Callable[[str], None]) -> list[Measurement
     bundle = load_bundle(settings.model or shipped_model("digits"))
     inputs = probe_inputs(bundle)
     onnx = create_engine(bundle, "cpu", backend="onnxruntime")
-    torch_engine = _torch(bundle)
+    torch_engine = create_engine(bundle, "cpu", backend="torch")
     calls = 300 if settings.quick else 3000
     times = interleaved(
         {"onnx": lambda: onnx(*inputs), "torch": lambda: torch_engine(*inputs)}, calls
@@ -46,10 +46,3 @@ def interleaved(functions: dict[str, Callable[[], Any]], calls: int) -> dict[str
             function()
             times[name].append(perf_counter() - start)
     return {name: float(np.median(values)) for name, values in times.items()}
-
-
-def _torch(bundle: Any) -> Any:
-    import torch
-
-    torch.set_num_threads(1)
-    return create_engine(bundle, "cpu", backend="torch")
