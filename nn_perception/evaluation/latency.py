@@ -52,11 +52,6 @@ def summarise(seconds: npt.ArrayLike) -> LatencySummary:
     )
 
 
-def summary_ms(seconds: npt.ArrayLike) -> dict[str, float]:
-    """Return what `LatencySummary.to_ms` does, of durations in seconds."""
-    return summarise(seconds).to_ms()
-
-
 class LatencyRecorder:
     """Keeps the newest durations of each stage.
 
