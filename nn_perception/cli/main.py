@@ -22,6 +22,7 @@ COMMANDS = (
     "download",
     "demo",
     "bench",
+    "study",
 )
 
 EXIT_CODES = """exit codes:

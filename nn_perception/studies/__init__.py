@@ -1,0 +1,58 @@
+"""Studies: published experiments on the parts of this package, repeated with one command each.
+
+A study is a module with ``configure(parser)``, which declares its options, and ``run(arguments,
+say)``, which returns a `StudyResult`. It is imported to parse a command line and therefore imports
+torch, matplotlib and the like only when it runs. Its name goes into ``STUDIES``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from nn_perception.errors import ConfigError, nearest
+
+STUDIES: dict[str, tuple[str, str]] = {
+    "rotation-heads": (
+        "nn_perception.studies.rotation_heads",
+        "quaternion, 6D and SVD as a network's last layer, on point-cloud alignment",
+    ),
+}
+"""Name -> (module, what it compares)."""
+
+Say = Callable[[str], None]
+"""Takes a line of text for the one who waits."""
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a study found.
+
+    Attributes:
+        header: of the columns of the table.
+        rows: of the table.
+        figures: for JSON: protocol, data and all figures.
+        page: the report.
+    """
+
+    header: tuple[str, ...]
+    rows: list[tuple[object, ...]]
+    figures: dict[str, Any]
+    page: Path
+
+
+def load(name: str) -> ModuleType:
+    """Import a study.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in STUDIES:
+        raise ConfigError(
+            f"unknown study '{name}'{nearest(name, STUDIES)} (there are: {', '.join(STUDIES)})"
+        )
+    return importlib.import_module(STUDIES[name][0])
