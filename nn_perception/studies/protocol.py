@@ -23,17 +23,20 @@ class Protocol:
         steps: optimiser steps.
         batch_size: pairs in a step.
         points: points of each cloud.
+        scale: factor of the coordinates, whose radius in the files is about 0.4; with 1 (as
+            published) a network needs more steps before it learns anything.
         widths: of the layers that every point passes; the last one is the feature's length.
         hidden: width of the layer between the features and the head.
         learning_rate: its peak (AdamW without decay, short warm-up, then half a cosine to zero).
         loss: ``frobenius`` (squared, as published) or ``geodesic``; both of the matrices.
     """
 
-    steps: int = 8000
-    batch_size: int = 32
+    steps: int = 10_000
+    batch_size: int = 16
     points: int = 64
-    widths: tuple[int, ...] = (64, 128, 256)
-    hidden: int = 256
+    scale: float = 3.0
+    widths: tuple[int, ...] = (64, 128, 512)
+    hidden: int = 512
     learning_rate: float = 1e-3
     loss: Literal["frobenius", "geodesic"] = "frobenius"
 
@@ -46,11 +49,13 @@ class Protocol:
         for name in ("steps", "batch_size", "points", "hidden"):
             whole_number(name, getattr(self, name))
         if not whole_numbers("widths", self.widths):
-            raise ConfigError("widths: got none, expected at least one; give 64,128,256")
-        if not 0.0 < self.learning_rate <= 1.0:
-            raise ConfigError(
-                f"learning_rate: got {self.learning_rate}, expected a number above 0, up to 1"
-            )
+            raise ConfigError("widths: got none, expected at least one; give 64,128,512")
+        for name, largest in (("learning_rate", 1.0), ("scale", 1e3)):
+            value = getattr(self, name)
+            if not 0.0 < value <= largest:
+                raise ConfigError(
+                    f"{name}: got {value}, expected a number above 0, up to {largest:g}"
+                )
         if self.loss not in LOSSES:
             raise ConfigError(
                 f"loss: got {self.loss!r}{nearest(self.loss, LOSSES)} "

@@ -34,7 +34,7 @@ heads get the same weights before the head, the same batches and the same number
 
 Without options this is a shortened protocol, about four minutes for a head and seed on one CPU
 thread. The published one takes a GPU:
-  --steps 2600000 --batch 10 --points 1024 --widths 64,128,1024 --hidden 512 --rate 1e-5
+  --steps 2600000 --batch 10 --points 1024 --widths 64,128,1024 --scale 1 --rate 1e-5
 (the publication's rate is constant, this one falls to zero in half a cosine).
 """
 
@@ -60,11 +60,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=int, default=_DEFAULT.steps, metavar="N", help="default: %(default)s")
     add("--batch", type=int, default=_DEFAULT.batch_size, metavar="N", help="pairs in a step")
     add("--points", type=int, default=_DEFAULT.points, metavar="N", help="points of each cloud")
+    add("--scale", type=float, default=_DEFAULT.scale, metavar="X", help="of the coordinates")
     add(
         "--widths", default=",".join(map(str, _DEFAULT.widths)), metavar="N,N,...",
         help="of the encoder's layers, default: %(default)s; published: 64,128,1024",
     )  # fmt: skip
-    add("--hidden", type=int, default=_DEFAULT.hidden, metavar="N", help="published: 512")
+    add("--hidden", type=int, default=_DEFAULT.hidden, metavar="N", help="layer before the head")
     add("--rate", type=float, default=_DEFAULT.learning_rate, metavar="X", help="learning rate")
     add("--loss", default=_DEFAULT.loss, metavar="NAME", help=f"{' or '.join(LOSSES)}")
     add("--threads", type=int, default=1, metavar="N", help="CPU threads, default: 1")
@@ -80,13 +81,14 @@ def run(arguments: argparse.Namespace, say: Say) -> StudyResult:
         TrainingError: a loss is not finite.
     """
     protocol = Protocol(
-        arguments.steps,
-        arguments.batch,
-        arguments.points,
-        _numbers(arguments.widths),
-        arguments.hidden,
-        arguments.rate,
-        arguments.loss,
+        steps=arguments.steps,
+        batch_size=arguments.batch,
+        points=arguments.points,
+        scale=arguments.scale,
+        widths=_numbers(arguments.widths),
+        hidden=arguments.hidden,
+        learning_rate=arguments.rate,
+        loss=arguments.loss,
     )
     heads, seeds = checked_heads(arguments.heads), checked_seeds(arguments.seeds)
     if arguments.threads < 1:
@@ -169,4 +171,4 @@ def _numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise ConfigError(f"widths: got {text!r}, expected such as 64,128,256") from None
+        raise ConfigError(f"widths: got {text!r}, expected such as 64,128,512") from None

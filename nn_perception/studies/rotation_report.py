@@ -34,6 +34,9 @@ NAMES = {"quaternion": "quaternion (4)", "6d": "6D Gram-Schmidt (6)", "svd": "SV
 MIN_PAIRS = 20
 """A range of angles with fewer pairs is not drawn."""
 
+MIN_ERROR_DEG = 0.01
+"""Smaller errors are drawn as this one, on a logarithmic axis."""
+
 RANDOM_DEG = float(np.degrees(np.pi / 2 + 2 / np.pi))
 """Mean angle from any rotation to a uniformly random one."""
 
@@ -108,14 +111,14 @@ def plot_errors(errors: StudyErrors, path: Path | None = None) -> bytes:
     with Canvas(4.2) as canvas:
         left, right = canvas.figure.subplots(1, 2)
         share = np.linspace(0.0, 100.0, 401)
-        smallest = []
+        smallest = []  # the half percent of the smallest errors says nothing
         for head in errors.heads:
-            values = np.percentile(errors.pooled(head), share)
-            smallest.append(values[4])
+            values = np.maximum(np.percentile(errors.pooled(head), share), MIN_ERROR_DEG)
+            smallest.append(values[2])
             left.plot(values, share, color=COLOURS[head], label=NAMES[head])
             _draw_by_angle(right, errors, head)
         left.set_xscale("log")
-        left.set_xlim(max(0.05, 0.8 * min(smallest)), 180)
+        left.set_xlim(0.8 * min(smallest), 180)
         left.set_ylim(0, 100)
         plain_log_ticks(left.xaxis)
         finish(left, "Pairs with a smaller error", "error, degrees (logarithmic)", "pairs, %")
@@ -178,8 +181,8 @@ def _facts_in_words(protocol: Protocol, facts: Mapping[str, Any]) -> dict[str, o
         "test shapes": f"{sources['test']}, {facts['test_pairs']:,} pairs",
         "pairs": f"the same {protocol.points} points in both clouds, whose order the "
         "network cannot see; rotations uniform on SO(3); no noise",
-        "network": f"per point {widths}, maximum, both clouds side by side, "
-        f"{2 * protocol.widths[-1]}-{protocol.hidden}-D, leaky ReLU",
+        "network": f"coordinates times {protocol.scale:g}, per point {widths}, maximum, both "
+        f"clouds side by side, {2 * protocol.widths[-1]}-{protocol.hidden}-D, leaky ReLU",
         "training": f"{protocol.steps:,} steps of {protocol.batch_size} pairs, AdamW, peak rate "
         f"{protocol.learning_rate:g}, warm-up and half a cosine; {protocol.loss} loss",
         "the published protocol": "2,600,000 steps of 10 pairs, all points, 3-64-128-1024, "
