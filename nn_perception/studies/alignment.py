@@ -123,7 +123,6 @@ def train(
         network=head, learning_rate=protocol.learning_rate, schedule="cosine", warmup_fraction=0.02
     )
     optimizer = make_optimizer(network, config)
-    every = max(1, protocol.steps // CHECKS)
     curve = [(0, float(errors_deg(network, validation).mean()))]
     for step in range(protocol.steps):
         set_rate(optimizer, config.learning_rate * rate_factor(config, step, protocol.steps, 1))
@@ -136,8 +135,9 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        if (step + 1) % every == 0 or step + 1 == protocol.steps:
-            curve.append((step + 1, float(errors_deg(network, validation).mean())))
+        done = step + 1
+        if done % max(1, protocol.steps // CHECKS) == 0 or done == protocol.steps:
+            curve.append((done, float(errors_deg(network, validation).mean())))
         on_step()
     return Trained(network.eval(), curve, time.perf_counter() - start)
 

@@ -31,7 +31,7 @@ class Protocol:
         loss: ``frobenius`` (squared, as published) or ``geodesic``; both of the matrices.
     """
 
-    steps: int = 10_000
+    steps: int = 6000
     batch_size: int = 16
     points: int = 64
     scale: float = 3.0

@@ -32,8 +32,8 @@ DESCRIPTION = """Train one network per head and seed to align a point cloud with
 (Zhou et al. 2019, Levinson et al. 2020) and compare their errors in degrees on other shapes. All
 heads get the same weights before the head, the same batches and the same number of steps.
 
-Without options this is a shortened protocol, about four minutes for a head and seed on one CPU
-thread. The published one takes a GPU:
+Without options this is a shortened protocol, two to four minutes for a head and seed on one free
+CPU thread. The published one takes a GPU:
   --steps 2600000 --batch 10 --points 1024 --widths 64,128,1024 --scale 1 --rate 1e-5
 (the publication's rate is constant, this one falls to zero in half a cosine).
 """
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace, say: Say) -> StudyResult:
     """Train all heads, test them once, write the report.
 
     Raises:
-        ConfigError: an argument out of its range.
+        ConfigError: an argument out of its range, or a report that cannot be written.
         DatasetError: the data cannot be used, or has fewer points than asked for.
         TrainingError: a loss is not finite.
     """
@@ -96,9 +96,10 @@ def run(arguments: argparse.Namespace, say: Say) -> StudyResult:
     from nn_perception.datasets.point_clouds import sample_pairs
     from nn_perception.studies.clouds import load_shapes
     from nn_perception.studies.rotation_errors import StudyErrors
-    from nn_perception.studies.rotation_report import write_report
+    from nn_perception.studies.rotation_report import make_directory, write_report
 
     shapes = load_shapes(arguments.data)
+    make_directory(arguments.out)
     say(
         f"{shapes.train.source}: {len(shapes.train)} shapes for training, "
         f"{len(shapes.validation)} for the curve; {shapes.test.source}: {len(shapes.test)}"

@@ -66,6 +66,45 @@ def write_report(
     )
     report.metrics = {**facts, **errors.to_dict()}
     report.tiles({f"{head}, mean": f"{errors.pooled(head).mean():.2f}°" for head in errors.heads})
+    _add_errors(report, errors)
+    report.keyvalues("What was run", _facts_in_words(protocol, facts))
+    try:
+        page = report.write(directory)
+        _save_errors(directory, errors)
+    except OSError as error:
+        raise _not_written(directory, error) from error
+    return page
+
+
+def make_directory(directory: Path) -> None:
+    """Make the report's directory: better now than after an hour of training.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_written(directory, error) from error
+
+
+def _not_written(directory: Path, error: OSError) -> ConfigError:
+    reason = error.strerror or error
+    return ConfigError(f"cannot write to {directory}: {reason}; choose another --out")
+
+
+def _save_errors(directory: Path, errors: StudyErrors) -> None:
+    """Keep every single error, for other pictures than ours."""
+    np.savez_compressed(
+        directory / "errors.npz",
+        angle_deg=errors.angle_deg,
+        errors_deg=np.stack([run.errors_deg for run in errors.runs]),
+        heads=np.array([run.head for run in errors.runs]),
+        seeds=np.array([run.seed for run in errors.runs]),
+    )
+
+
+def _add_errors(report: Report, errors: StudyErrors) -> None:
     report.table(
         "Errors on the test shapes",
         errors.rows(),
@@ -84,21 +123,6 @@ def write_report(
         plot_curves(errors),
         "Mean error on shapes held out of the training file; one line per seed.",
     )
-    report.keyvalues("What was run", _facts_in_words(protocol, facts))
-    try:
-        page = report.write(directory)
-        np.savez_compressed(
-            directory / "errors.npz",
-            angle_deg=errors.angle_deg,
-            errors_deg=np.stack([run.errors_deg for run in errors.runs]),
-            heads=np.array([run.head for run in errors.runs]),
-            seeds=np.array([run.seed for run in errors.runs]),
-        )
-    except OSError as error:
-        raise ConfigError(
-            f"cannot write to {directory}: {error.strerror or error}; choose another --out"
-        ) from error
-    return page
 
 
 def plot_errors(errors: StudyErrors, path: Path | None = None) -> bytes:
@@ -124,12 +148,12 @@ def plot_errors(errors: StudyErrors, path: Path | None = None) -> bytes:
         finish(left, "Pairs with a smaller error", "error, degrees (logarithmic)", "pairs, %")
         left.legend(loc="upper left")
         right.set_xlim(0, 180)
-        right.set_ylim(bottom=0)
+        right.set_ylim(0, 1.3 * right.get_ylim()[1])  # room for the legend
         right.set_xticks(ANGLE_EDGES_DEG)
         finish(right, "Error by true rotation", "true rotation angle, degrees", "error, degrees")
         right.plot([], [], color=MUTED, label="median")
         right.plot([], [], color=MUTED, linestyle="--", label="mean")
-        right.legend(loc="upper left")
+        right.legend(loc="upper right", ncol=2)
         return canvas.png(path)
 
 

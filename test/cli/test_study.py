@@ -75,7 +75,8 @@ def test_bad_arguments_give_exit_code_2_and_one_line(capsys, tmp_path, words, pa
     assert part in err.strip().splitlines()[-1]
 
 
-def test_a_directory_that_cannot_be_made_is_one_line_too(capsys, tmp_path):
+def test_a_directory_that_cannot_be_made_is_told_before_training(capsys, tmp_path, monkeypatch):
+    monkeypatch.delattr("nn_perception.studies.alignment.train")
     (tmp_path / "file").touch()
     code, _, err = run(capsys, "rotation-heads", *QUICK, "--out", tmp_path / "file" / "report")
     assert code == 2
