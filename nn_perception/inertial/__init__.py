@@ -1,0 +1,1 @@
+"""Inertial measurements as pipelines take them in; needs neither ROS nor torch."""
