@@ -1,8 +1,9 @@
 """Studies: published experiments on the parts of this package, repeated with one command each.
 
-A study is a module with ``configure(parser)``, which declares its options, and ``run(arguments,
-say)``, which returns a `StudyResult`. It is imported to parse a command line and therefore imports
-torch, matplotlib and the like only when it runs. Its name goes into ``STUDIES``.
+A study is a module with a ``DESCRIPTION``, ``configure(parser)``, which declares its options
+(``--json`` among them), and ``run(arguments, say)``, which returns a `StudyResult`. It is imported
+to parse a command line and therefore imports torch, matplotlib and the like only when it runs. Its
+name goes into ``STUDIES``.
 """
 
 from __future__ import annotations

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from nn_perception.studies.clouds import Shapes
     from nn_perception.studies.rotation_errors import Run
 
-HELP = "quaternion, 6D and SVD as a network's last layer, on point-cloud alignment"
 DESCRIPTION = """Train one network per head and seed to align a point cloud with its rotated copy
 (Zhou et al. 2019, Levinson et al. 2020) and compare their errors in degrees on other shapes. All
 heads get the same weights before the head, the same batches and the same number of steps.
@@ -46,6 +45,21 @@ _TEST_SEED, _VALIDATION_SEED = (2**31, 1), (2**31, 2)
 """No training seed is that large: batches come from (seed, step)."""
 
 
+_OPTIONS: dict[str, tuple[object, str, str]] = {
+    "--out": (Path("runs/rotation-heads"), "DIR", "the report"),
+    "--steps": (_DEFAULT.steps, "N", "optimiser steps"),
+    "--batch": (_DEFAULT.batch_size, "N", "pairs in a step"),
+    "--points": (_DEFAULT.points, "N", "points of each cloud"),
+    "--scale": (_DEFAULT.scale, "X", "factor of the coordinates"),
+    "--widths": (",".join(map(str, _DEFAULT.widths)), "N,N,...", "of the encoder's layers"),
+    "--hidden": (_DEFAULT.hidden, "N", "width of the layer before the head"),
+    "--rate": (_DEFAULT.learning_rate, "X", "peak learning rate"),
+    "--loss": (_DEFAULT.loss, "NAME", " or ".join(LOSSES)),
+    "--threads": (1, "N", "CPU threads"),
+}
+"""Option -> (default, which has its type; metavar; help)."""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
@@ -54,21 +68,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="directory with planes_train.npz and planes_test.npz; default: $NN_PERCEPTION_DATA, "
         "without it made-up aeroplanes",
     )  # fmt: skip
-    add("--out", type=Path, default=Path("runs/rotation-heads"), metavar="DIR", help="the report")
-    add("--heads", nargs="+", default=list(HEADS), metavar="HEAD", help=" ".join(HEADS))
+    add("--heads", nargs="+", default=HEADS, metavar="HEAD", help=f"default: {' '.join(HEADS)}")
     add("--seeds", nargs="+", type=int, default=[0], metavar="N", help="default: 0")
-    add("--steps", type=int, default=_DEFAULT.steps, metavar="N", help="default: %(default)s")
-    add("--batch", type=int, default=_DEFAULT.batch_size, metavar="N", help="pairs in a step")
-    add("--points", type=int, default=_DEFAULT.points, metavar="N", help="points of each cloud")
-    add("--scale", type=float, default=_DEFAULT.scale, metavar="X", help="of the coordinates")
-    add(
-        "--widths", default=",".join(map(str, _DEFAULT.widths)), metavar="N,N,...",
-        help="of the encoder's layers, default: %(default)s; published: 64,128,1024",
-    )  # fmt: skip
-    add("--hidden", type=int, default=_DEFAULT.hidden, metavar="N", help="layer before the head")
-    add("--rate", type=float, default=_DEFAULT.learning_rate, metavar="X", help="learning rate")
-    add("--loss", default=_DEFAULT.loss, metavar="NAME", help=f"{' or '.join(LOSSES)}")
-    add("--threads", type=int, default=1, metavar="N", help="CPU threads, default: 1")
+    for name, (default, metavar, text) in _OPTIONS.items():
+        add(
+            name, type=type(default), default=default, metavar=metavar,
+            help=f"{text}, default: {default}",
+        )  # fmt: skip
     add("--json", metavar="FILE", help="write the figures as JSON; '-' prints only them")
 
 
