@@ -15,9 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nn_perception.datasets.imu_resampling import (
+    Float64Array,
+    grid_times,
+    interpolate,
+    period_means,
+)
 from nn_perception.errors import DatasetError
+from nn_perception.rotations import quat_conjugate, quat_multiply, quat_to_matrix
 
-Float64Array = NDArray[np.float64]
+__all__ = ["BoolArray", "Float64Array", "ImuSequence", "interpolate"]
+
 BoolArray = NDArray[np.bool_]
 
 _UNIT_TOLERANCE = 1e-3
@@ -58,6 +66,9 @@ class ImuSequence:
         accel_bias_m_s2: (N, 3) truth, measured = true + bias, or None.
         movement: (N,) True in phases of movement, to which error figures are limited, or None.
         start_ns: absolute time of ``time_s`` = 0 in ns, or None where it is unknown.
+        sensor_delay_s: time by which the gyroscope's readings lag the truth's stamps, each reading
+            taken as the rate at its very stamp; positive: late. Truth at t belongs to the readings
+            at t + delay; :func:`imu_delay.estimate_sensor_delay` measures it.
 
     Raises:
         DatasetError: shapes, times or values are not of that kind.
@@ -76,6 +87,7 @@ class ImuSequence:
     accel_bias_m_s2: Float64Array | None = None
     movement: BoolArray | None = None
     start_ns: int | None = None
+    sensor_delay_s: float = 0.0
 
     def __post_init__(self) -> None:
         label = f"{self.source}/{self.name}"
@@ -93,6 +105,10 @@ class ImuSequence:
         if self.orientation_xyzw is not None:
             unit = _unit_quaternions(self.orientation_xyzw, f"{label}: orientation")
             object.__setattr__(self, "orientation_xyzw", unit)
+        if not np.isfinite(self.sensor_delay_s):
+            raise DatasetError(
+                f"{label}: sensor_delay_s is {self.sensor_delay_s}, expected seconds; 0 for none"
+            )
         if self.movement is not None:
             movement = np.ascontiguousarray(self.movement, bool)
             _check_shape(movement, time_s.shape, "movement", label)
@@ -103,7 +119,7 @@ class ImuSequence:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of all arrays: equal for equal content, whatever the file."""
+        """Hash of all arrays: equal for equal recorded content, whatever the file."""
         digest = hashlib.sha256()
         for field in ("time_s", *_COLUMNS, "movement"):
             value = getattr(self, field)
@@ -161,7 +177,7 @@ class ImuSequence:
         limit = _GAP_PERIODS / self.rate_hz if max_gap_s is None else max_gap_s
         cuts = np.flatnonzero(np.diff(self.time_s) > limit) + 1
         segments = np.split(np.arange(len(self)), cuts)
-        grids = [_grid(self.time_s[rows], self.time_s[0], rate_hz) for rows in segments]
+        grids = [grid_times(self.time_s[rows], self.time_s[0], rate_hz) for rows in segments]
         changed: dict[str, Any] = {"time_s": np.concatenate(grids)}
         for field in _COLUMNS:
             value = getattr(self, field)
@@ -169,7 +185,7 @@ class ImuSequence:
                 continue
             if field in _MEASURED and rate_hz < self.rate_hz:
                 pairs = zip(grids, segments, strict=True)
-                means = [_means(grid, rate_hz, self.time_s[n], value[n]) for grid, n in pairs]
+                means = [period_means(grid, rate_hz, self.time_s[n], value[n]) for grid, n in pairs]
                 changed[field] = np.concatenate(means)
             else:
                 turn = field == "orientation_xyzw"
@@ -191,98 +207,16 @@ class ImuSequence:
         given = np.asarray(mounting_xyzw, np.float64)
         _check_rows(np.atleast_2d(given), (1, 4), "mounting", self.name, complete=True)
         mounting = _unit_quaternions(np.atleast_2d(given), f"{self.name}: mounting")[0]
-        to_new = quat_matrix(mounting)
+        to_new = quat_to_matrix(mounting)
         changed: dict[str, Any] = {
             field: getattr(self, field) @ to_new.T
             for field in _IN_SENSOR_FRAME
             if getattr(self, field) is not None
         }
         if self.orientation_xyzw is not None:
-            back = mounting * [-1.0, -1.0, -1.0, 1.0]
-            changed["orientation_xyzw"] = quat_product(self.orientation_xyzw, back)
+            back = quat_conjugate(mounting)
+            changed["orientation_xyzw"] = quat_multiply(self.orientation_xyzw, back)
         return replace(self, **changed)
-
-
-# What a recording needs of quaternions (x, y, z, w).
-
-
-def quat_product(left: Float64Array, right: Float64Array) -> Float64Array:
-    """Multiply quaternions, (..., 4) each, Hamilton convention."""
-    left_v, left_w = left[..., :3], left[..., 3:]
-    right_v, right_w = right[..., :3], right[..., 3:]
-    vector = left_w * right_v + right_w * left_v + np.cross(left_v, right_v)
-    scalar = left_w * right_w - np.sum(left_v * right_v, axis=-1, keepdims=True)
-    product: Float64Array = np.concatenate([vector, scalar], axis=-1)
-    return product
-
-
-def quat_matrix(quat_xyzw: Float64Array) -> Float64Array:
-    """Return the rotation matrices (..., 3, 3) of unit quaternions (..., 4)."""
-    cross = -np.cross(quat_xyzw[..., np.newaxis, :3], np.eye(3))
-    matrix: Float64Array = (
-        np.eye(3) + 2 * quat_xyzw[..., 3:, np.newaxis] * cross + 2 * cross @ cross
-    )
-    return matrix
-
-
-def interpolate(
-    new_s: Float64Array, old_s: Float64Array, rows: Float64Array, max_gap_s: float, turn: bool
-) -> Float64Array:
-    """Interpolate rows (N, C) at other times, by lines, or by slerp where they are quaternions.
-
-    Returns:
-        (M, C); NaN outside of ``old_s``, inside a period longer than ``max_gap_s``, and beside a
-        row that is NaN.
-    """
-    first = np.clip(np.searchsorted(old_s, new_s, side="right") - 1, 0, len(old_s) - 2)
-    period_s = old_s[first + 1] - old_s[first]
-    part = (new_s - old_s[first]) / period_s
-    part = np.where(abs(part - np.round(part)) < 1e-6, np.round(part), part)[:, np.newaxis]
-    left, right = rows[first], rows[first + 1]
-    mixed = _slerp(left, right, part) if turn else (1.0 - part) * left + part * right
-    inside = (part > 0.0) & (part < 1.0) & (period_s <= max_gap_s)[:, np.newaxis]
-    mixed = np.where(inside, mixed, np.nan)
-    return np.where(part == 0.0, left, np.where(part == 1.0, right, mixed))
-
-
-def _slerp(left: Float64Array, right: Float64Array, part: Float64Array) -> Float64Array:
-    right = np.where(np.sum(left * right, axis=-1, keepdims=True) < 0.0, -right, right)
-    chord, sum_ = (np.linalg.norm(v, axis=-1, keepdims=True) for v in (left - right, left + right))
-    angle = 2.0 * np.arctan2(chord, sum_)
-    small = angle < 1e-6
-    scale = np.where(small, 1.0, np.sin(angle))
-    weights = [np.where(small, p, np.sin(p * angle) / scale) for p in (1.0 - part, part)]
-    mixed: Float64Array = weights[0] * left + weights[1] * right
-    mixed /= np.linalg.norm(mixed, axis=-1, keepdims=True)
-    return mixed
-
-
-def _grid(time_s: Float64Array, anchor_s: float, rate_hz: float) -> Float64Array:
-    first = np.ceil((time_s[0] - anchor_s) * rate_hz - 1e-6)
-    last = np.floor((time_s[-1] - anchor_s) * rate_hz + 1e-6)
-    return np.clip(np.arange(first, last + 1) / rate_hz + anchor_s, time_s[0], time_s[-1])
-
-
-def _means(
-    centre_s: Float64Array, rate_hz: float, time_s: Float64Array, rows: Float64Array
-) -> Float64Array:
-    """Mean of the lines through ``rows`` over one period around each time, cut at the ends."""
-    if len(time_s) < 2:
-        return np.repeat(rows, len(centre_s), axis=0)
-    steps = np.diff(time_s)[:, np.newaxis] * (rows[1:] + rows[:-1]) / 2.0
-    total = np.concatenate([np.zeros((1, rows.shape[1])), np.cumsum(steps, axis=0)])
-
-    def integral(at_s: Float64Array) -> Float64Array:
-        first = np.clip(np.searchsorted(time_s, at_s, side="right") - 1, 0, len(time_s) - 2)
-        into_s = (at_s - time_s[first])[:, np.newaxis]
-        slope = (rows[first + 1] - rows[first]) / np.diff(time_s)[first, np.newaxis]
-        value: Float64Array = total[first] + into_s * (rows[first] + slope * into_s / 2.0)
-        return value
-
-    start_s = np.maximum(centre_s - 0.5 / rate_hz, time_s[0])
-    stop_s = np.minimum(centre_s + 0.5 / rate_hz, time_s[-1])
-    mean: Float64Array = (integral(stop_s) - integral(start_s)) / (stop_s - start_s)[:, np.newaxis]
-    return mean
 
 
 def _check_shape(array: NDArray[Any], shape: tuple[int, ...], field: str, label: str) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from nn_perception.datasets.imu import Float64Array, ImuSequence, quat_matrix, quat_product
+from nn_perception.datasets.imu import Float64Array, ImuSequence
 from nn_perception.errors import DatasetError
+from nn_perception.rotations import integrate_gyro, quat_exp, quat_multiply, quat_to_matrix
 
 GRAVITY_M_S2 = 9.80665
 DEGREE = 5
@@ -145,7 +146,7 @@ def simulate_imu(
         )
     time_s = np.arange(int(rate_hz * motion.duration_s + 1e-9) + 1) / rate_hz
     truth = _trajectory(motion, time_s, np.random.RandomState([_STREAMS["motion"], seed]))
-    to_earth = quat_matrix(truth["orientation_xyzw"])
+    to_earth = quat_to_matrix(truth["orientation_xyzw"])
     upward = truth.pop("acceleration_m_s2") + np.array([0.0, 0.0, GRAVITY_M_S2])
     force = np.einsum("nji,nj->ni", to_earth, upward)
     draw = np.random.RandomState([_STREAMS["sensor"], seed])
@@ -200,7 +201,7 @@ def _trajectory(
     quat, rate = _rotation(turns, first, part)
     windows = first[:, np.newaxis] + np.arange(DEGREE + 1)
     return {
-        "orientation_xyzw": quat_product(start / np.linalg.norm(start), quat),
+        "orientation_xyzw": quat_multiply(start / np.linalg.norm(start), quat),
         "rate_rad_s": rate / motion.knot_s,
         "position_m": _spline(points, first, part, order=0),
         "velocity_m_s": _spline(points, first, part, order=1) / motion.knot_s,
@@ -276,26 +277,16 @@ def _rotation(
     turns: Float64Array, first: Any, part: Float64Array
 ) -> tuple[Float64Array, Float64Array]:
     """Orientation (N, 4) and its rate in the turning frame, radians per knot (N, 3)."""
-    base = np.zeros((len(turns), 4))
-    base[0, 3] = 1.0
-    for index, step in enumerate(_exp(turns[1:]), start=1):
-        base[index] = quat_product(base[index - 1], step)
-    base /= np.linalg.norm(base, axis=1, keepdims=True)
+    base = integrate_gyro(turns[1:], 1.0)
     weight, slope = (_weights(part, order, cumulative=True) for order in (0, 1))
     quat, rate = base[first], np.zeros((len(part), 3))
     for step in range(1, DEGREE + 1):
         turn = turns[first + step]
-        increment = _exp(turn * weight[:, step, np.newaxis])
-        quat = quat_product(quat, increment)
-        rate = np.einsum("nji,nj->ni", quat_matrix(increment), rate)
+        increment = quat_exp(turn * weight[:, step, np.newaxis])
+        quat = quat_multiply(quat, increment)
+        rate = np.einsum("nji,nj->ni", quat_to_matrix(increment), rate)
         rate = rate + turn * slope[:, step, np.newaxis]
     return quat, rate
-
-
-def _exp(vector: Float64Array) -> Float64Array:
-    """Quaternions (..., 4) of rotation vectors (..., 3)."""
-    half = np.linalg.norm(vector, axis=-1, keepdims=True) / 2.0
-    return np.concatenate([vector * np.sinc(half / math.pi) / 2.0, np.cos(half)], axis=-1)
 
 
 def _rms(rows: Float64Array) -> float:

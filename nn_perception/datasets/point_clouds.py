@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_perception.datasets.imu import Float64Array, quat_matrix
-from nn_perception.datasets.imu_files import read_npz
+from nn_perception.datasets.imu import Float64Array
+from nn_perception.datasets.imu_npz import read_npz
 from nn_perception.errors import DatasetError
+from nn_perception.rotations import quat_to_matrix
 
 Float32Array = NDArray[np.float32]
 
@@ -151,4 +152,6 @@ def sample_pairs(
 def random_rotations(draw: np.random.RandomState, count: int) -> Float64Array:
     """Draw rotation matrices (count, 3, 3), uniform on SO(3): normal quaternions, normalised."""
     quat = draw.standard_normal((count, 4))
-    return quat_matrix(quat / np.linalg.norm(quat, axis=1, keepdims=True))
+    unit = quat / np.linalg.norm(quat, axis=1, keepdims=True)
+    matrix: Float64Array = quat_to_matrix(unit)
+    return matrix

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation, Slerp
 
-from nn_perception.datasets.imu import ImuSequence, interpolate, quat_matrix, quat_product
+from nn_perception.datasets.imu import ImuSequence, interpolate
 from nn_perception.errors import DatasetError
 
 N = 200
@@ -95,6 +95,7 @@ def test_the_hash_follows_the_content_only():
             {"position_m": np.where(np.isclose(ACCEL, ACCEL.max()), np.nan, ACCEL)},
             "position_m of sample .* a whole row of NaN",
         ),
+        ({"sensor_delay_s": np.nan}, "sensor_delay_s is nan"),
         ({"movement": TIME_S[1:] > 1.0}, r"movement has the shape \(199,\)"),
     ],
 )
@@ -135,12 +136,11 @@ def test_mounting_refuses_what_is_no_unit_quaternion(mounting):
         make().rotate_mounting(mounting)
 
 
-def test_quaternion_operations_agree_with_scipy():
-    left, right = Rotation.from_quat(QUAT), MOUNTING
-    assert np.allclose(quat_matrix(QUAT), left.as_matrix())
-    assert (
-        degrees_between(quat_product(QUAT, right.as_quat()), (left * right).as_quat()).max() < 1e-6
-    )
+def test_the_delay_of_the_sensor_is_kept():
+    late = make(sensor_delay_s=0.004)
+    assert make().sensor_delay_s == 0.0
+    changed = (late.slice(5, 50), late.resample(60.0), late.rotate_mounting(MOUNTING.as_quat()))
+    assert [sequence.sensor_delay_s for sequence in changed] == [0.004] * 3
 
 
 def test_resample_up_draws_lines_and_slerps():

@@ -15,8 +15,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from nn_perception.datasets.imu import ImuSequence
+from nn_perception.datasets.imu_delay import estimate_sensor_delay
 from nn_perception.datasets.imu_files import (
     BROAD_FOLDS,
+    BROAD_SENSOR_DELAY_S,
     EUROC_TEST,
     EUROC_TRAIN,
     TUMVI_TEST,
@@ -116,29 +118,13 @@ def test_broad_gyroscope_agrees_with_the_truth_over_one_second(broad):
     assert errors_deg == pytest.approx(1.2, abs=0.15)
 
 
-def lag_s(sequence: ImuSequence) -> float:
-    """How much later than the truth the gyroscope shows the same motion."""
-    count = round(0.05 * sequence.rate_hz)
-    known = sequence.has_truth[count:] & sequence.has_truth[:-count]
-    truth = Rotation.from_quat(np.nan_to_num(sequence.orientation_xyzw, nan=0.5))
-    turned = (truth[:-count].inv() * truth[count:]).as_rotvec()[known]
-    middle = (sequence.gyro_rad_s[1:] + sequence.gyro_rad_s[:-1]) / 2.0
-    angle = np.cumsum(middle * np.diff(sequence.time_s)[:, np.newaxis], axis=0)
-    lags_s, residuals = np.linspace(-0.01, 0.01, 81), []
-    for lag in lags_s:
-        columns = [np.interp(sequence.time_s + lag, sequence.time_s[1:], a) for a in angle.T]
-        shifted = np.stack(columns, axis=1)
-        difference = (shifted[count:] - shifted[:-count])[known] - turned
-        difference -= np.median(difference, axis=0)  # the bias
-        residuals.append(np.median((difference**2).sum(axis=1)))
-    return float(lags_s[np.argmin(residuals)])
-
-
 def test_the_gyroscope_of_broad_is_late_and_those_of_the_flights_are_not(broad, flights):
-    lags_s = [lag_s(trial) for trial in broad[::6]]
-    assert np.allclose(lags_s, 0.0041, atol=0.0003)
-    names = ["euroc_MH_03_medium", "tumvi_room3"]
-    assert np.allclose([lag_s(sequence) for sequence in select(flights, names)], 0.0, atol=0.0003)
+    delays_s = [estimate_sensor_delay(trial) for trial in broad[::6]]
+    assert np.allclose(delays_s, BROAD_SENSOR_DELAY_S, atol=0.0005)
+    assert {trial.sensor_delay_s for trial in broad} == {BROAD_SENSOR_DELAY_S}
+    for sequence in select(flights, ["euroc_MH_03_medium", "tumvi_room3"]):
+        assert estimate_sensor_delay(sequence) == pytest.approx(0.0, abs=0.0003)
+        assert sequence.sensor_delay_s == 0.0
 
 
 def test_flights_are_the_usual_ones(flights):
