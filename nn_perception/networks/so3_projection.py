@@ -19,8 +19,8 @@ from nn_perception.networks.so3_projection_formulas import (
     NUMPY,
     TORCH,
     Solution,
-    damped_inverse,
     gradient,
+    inverse,
     rotate,
     solve,
 )
@@ -83,15 +83,15 @@ class _Projection(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, change: Tensor) -> Tensor:
-        rotation, *inverse = ctx.saved_tensors
+        rotation, inverted = ctx.saved_tensors
         rows = change.reshape(-1, 9).to(rotation.dtype)
         memory = _memory(rows)
         if memory is None:
             columns = rows.t().reshape(3, 3, rows.shape[0])
-            result: Tensor = gradient(TORCH, rotation, columns, inverse).t()
+            result: Tensor = gradient(TORCH, rotation, columns, inverted).t()
         else:
-            arrays = [part.numpy() for part in (rotation, *inverse)]
-            result = torch.from_numpy(_gradient_of_blocks(memory, arrays))
+            arrays = rotation.numpy(), inverted.numpy()
+            result = torch.from_numpy(_gradient_of_blocks(memory, *arrays))
         return result.to(change.dtype).reshape(change.shape)
 
 
@@ -110,7 +110,7 @@ def _memory(tensor: Tensor) -> Numbers | None:
 def _project(matrix: Tensor, with_inverse: bool) -> tuple[Tensor, list[Tensor]]:
     """Return the rotations like ``matrix``, and, if asked for, what the gradient needs.
 
-    That is R (3, 3, N), M M^T (3, 3, N), kappa and a damped 1 / zeta, both (N,).
+    That is R and `inverse` / |M|, both (3, 3, N).
     """
     dtype = torch.float64 if matrix.dtype == torch.float64 else torch.float32
     rows = matrix.reshape(-1, 9)
@@ -126,15 +126,16 @@ def _project(matrix: Tensor, with_inverse: bool) -> tuple[Tensor, list[Tensor]]:
 def _project_tensor(
     rows: Tensor, dtype: torch.dtype, with_inverse: bool
 ) -> tuple[Tensor, list[Tensor]]:
-    found = solve(TORCH, rows.to(torch.float64).t().contiguous())
+    entries = rows.t().to(torch.float64, copy=True, memory_format=torch.contiguous_format)
+    found = solve(TORCH, entries)
     rotation, kappa, zeta = rotate(TORCH, found, dtype == torch.float64)
     result = rotation.flatten(0, 1).t()
     if not with_inverse:
         return result, []
     damping = _GRADIENT_DAMPING.get(dtype, _GRADIENT_DAMPING_DEFAULT)
     limit = torch.finfo(dtype).max ** 0.75
-    gain = damped_inverse(zeta, damping) * found.factor.clamp_max(limit)
-    return result, [rotation, *(part.to(dtype) for part in (found.gram, kappa, gain))]
+    factor = found.factor.clamp_max(limit)
+    return result, [rotation, inverse(found.gram, kappa, zeta, damping, factor).to(dtype)]
 
 
 def _project_blocks(rows: Numbers, with_inverse: bool) -> list[Numbers]:
@@ -142,8 +143,7 @@ def _project_blocks(rows: Numbers, with_inverse: bool) -> list[Numbers]:
     count, dtype = len(rows), rows.dtype
     precise = dtype == np.float64
     result = np.empty((count, 9), dtype)
-    shapes = [(3, 3, count), (3, 3, count), (count,), (count,)] if with_inverse else []
-    saved = [np.empty(shape, dtype) for shape in shapes]
+    saved = [np.empty((3, 3, count), dtype) for _ in range(2 if with_inverse else 0)]
     damping = _GRADIENT_DAMPING[torch.float64] if precise else _GRADIENT_DAMPING_DEFAULT
     limit = float(np.finfo(dtype).max) ** 0.75
     with np.errstate(all="ignore"):  # what is not finite becomes NaN, as in torch
@@ -153,29 +153,31 @@ def _project_blocks(rows: Numbers, with_inverse: bool) -> list[Numbers]:
             rotation, kappa, zeta = rotate(NUMPY, found, True) if precise else _divide(found)
             result[block] = rotation.reshape(9, -1).T
             if with_inverse:
-                gain = damped_inverse(zeta, damping) * np.minimum(found.factor, limit)
-                for whole, part in zip(saved, (rotation, found.gram, kappa, gain), strict=True):
-                    whole[..., block] = part
+                factor = np.minimum(found.factor, limit)
+                saved[0][..., block] = rotation
+                saved[1][..., block] = inverse(found.gram, kappa, zeta, damping, factor)
     return [result, *saved]
 
 
 def _divide(found: Solution) -> tuple[Numbers, Numbers, Numbers]:
-    """Return rotations in float32, kappa and zeta as `rotate` does, in less time."""
-    rotation = (found.scaled / found.zeta).astype(np.float32)
+    """Return rotations, kappa and zeta as `rotate` does for float32, in less time."""
     rare = np.flatnonzero(found.zeta < _DIVISIBLE)
-    if rare.size:
-        rotation[..., rare] = rotate(NUMPY, found.at(rare), False)[0]
+    others = found.at(rare) if rare.size else None
+    rotation = found.scaled
+    rotation /= found.zeta
+    if others is not None:
+        rotation[..., rare] = rotate(NUMPY, others, False)[0]
     return rotation, found.kappa, found.zeta
 
 
-def _gradient_of_blocks(change: Numbers, saved: list[Numbers]) -> Numbers:
+def _gradient_of_blocks(change: Numbers, rotation: Numbers, inverted: Numbers) -> Numbers:
     result = np.empty_like(change, order="C")
     with np.errstate(all="ignore"):
         for start in range(0, len(change), _BLOCK):
             block = slice(start, start + _BLOCK)
-            rotation, *inverse = (part[..., block] for part in saved)
             columns = np.ascontiguousarray(change[block].T).reshape(3, 3, -1)
-            result[block] = gradient(NUMPY, rotation, columns, inverse).T
+            part = gradient(NUMPY, rotation[..., block], columns, inverted[..., block])
+            result[block] = part.T
     return result
 
 

@@ -121,9 +121,10 @@ class Solution(NamedTuple):
 
 
 def solve(ops: Operations, entries: Array) -> Solution:
-    """Return steps 1 and 2 for matrices (9, N), row by row, in float64."""
+    """Return steps 1 and 2 for matrices (9, N), row by row, in float64; they are overwritten."""
     factor = 1 / ops.sqrt(ops.at_least(ops.dot(entries, entries), _TINY))
-    m = _as_matrices(entries * factor)
+    entries *= factor
+    m = _as_matrices(entries)
     cofactor = _cofactor(ops, m)
     det = ops.dot(m[0], cofactor[0])
     minors = ops.dot(_flat(cofactor), _flat(cofactor))
@@ -149,44 +150,49 @@ def rotate(ops: Operations, found: Solution, precise: bool) -> tuple[Array, Arra
     trace = ops.dot(_flat(rotation), _flat(found.unit))
     kappa = 0.5 * (trace * trace - 1)
     zeta = kappa * trace - found.det
-    gain = damped_inverse(zeta, _NEWTON_DAMPING)
-    step = inverse_times([found.gram, kappa, gain], torques(rotation, found.unit))
+    inverted = inverse(found.gram, kappa, zeta, _NEWTON_DAMPING)
+    step = _times(inverted, _torques(rotation, found.unit))
     return _rotation(ops, _turned(ops, q, step)), kappa, zeta
 
 
-def damped_inverse(zeta: Array, damping: float) -> Array:
-    """Return 1 / zeta, and values that go to 0 where zeta is below ``damping``."""
-    return zeta / (zeta * zeta + damping**2)
+def inverse(gram: Array, kappa: Array, zeta: Array, damping: float, factor: Any = 1.0) -> Array:
+    """Return the inverse of tr(S) I - S, (M M^T + kappa I) / zeta, times ``factor``.
+
+    1 / zeta becomes zeta / (zeta^2 + damping^2), which goes to 0 where zeta is below ``damping``.
+    """
+    gain = zeta / (zeta * zeta + damping**2) * factor
+    result = gram * gain
+    for i in range(3):
+        result[i, i] += kappa * gain
+    return result
 
 
-def gradient(ops: Operations, rotation: Array, change: Array, inverse: Sequence[Array]) -> Array:
+def gradient(ops: Operations, rotation: Array, change: Array, inverted: Array) -> Array:
     """Return the gradient (9, N) with respect to M from ``change``, that with respect to R.
 
-    Args:
-        ops: for NumPy or torch.
-        rotation: (3, 3, N).
-        change: (3, 3, N).
-        inverse: M M^T (3, 3, N), kappa (N,) and the inverse of zeta (N,), times that of |M|.
+    All are (3, 3, N); ``inverted`` is `inverse`, times 1 / |M|.
     """
-    a, b, c = inverse_times(inverse, torques(rotation, change))
+    a, b, c = _times(inverted, _torques(rotation, change))
     x, y, z = rotation
-    return ops.concat([b * z - c * y, c * x - a * z, a * y - b * x])
+    return ops.concat([_difference(b, z, c, y), _difference(c, x, a, z), _difference(a, y, b, x)])
 
 
-def torques(r: Array, g: Array) -> Vectors:
+def _torques(r: Array, g: Array) -> Vectors:
     """Return the sum over k of r_k x g_k for the columns of (3, 3, N)."""
-    crossed = (r[1] * g[2] - r[2] * g[1], r[2] * g[0] - r[0] * g[2], r[0] * g[1] - r[1] * g[0])
+    crossed = [_difference(r[i], g[j], r[j], g[i]) for i, j in ((1, 2), (2, 0), (0, 1))]
     return [part[0] + part[1] + part[2] for part in crossed]
 
 
-def inverse_times(inverse: Sequence[Array], right: Vectors) -> Vectors:
-    """Return (M M^T + kappa I) ``right`` times the third of ``inverse``; see `gradient`."""
-    gram, kappa, gain = inverse
-    a, b, c = right
-    return [
-        gain * (row[0] * a + row[1] * b + row[2] * c + kappa * right[i])
-        for i, row in enumerate(gram)
-    ]
+def _times(matrix: Array, vector: Vectors) -> Vectors:
+    a, b, c = vector
+    return [row[0] * a + row[1] * b + row[2] * c for row in matrix]
+
+
+def _difference(a: Array, b: Array, c: Array, d: Array) -> Array:
+    """Return a b - c d."""
+    result = a * b
+    result -= c * d
+    return result
 
 
 def _trace(ops: Operations, minors: Array, det: Array) -> Array:
@@ -194,7 +200,7 @@ def _trace(ops: Operations, minors: Array, det: Array) -> Array:
     # s1^2 = t + 1/3 with the greatest root t of t^3 - 3 a t - 2 b. The angle is float32, as ONNX
     # Runtime has no arc tangent of float64; one Newton step makes up for that.
     a = ops.at_least(1 / 9 - minors * (1 / 3), 0.0)
-    b = 1 / 27 - minors * (1 / 6) + 0.5 * det * det
+    b = 0.5 * (a + det * det) - 1 / 54
     sine = ops.sqrt(ops.at_least(a * a * a - b * b, 0.0))
     angle = ops.atan2(ops.single(sine), ops.single(b)) * (1 / 3)
     t = 2 * ops.sqrt(a) * ops.double(ops.cos(angle))
@@ -264,13 +270,16 @@ def _turned(ops: Operations, q: Vectors, step: Vectors) -> Vectors:
 
 
 def _cofactor(ops: Operations, m: Array) -> Array:
-    """Return the cofactors of (3, 3, N); each is a 2x2 determinant of the rows and columns after.
+    """Return the cofactors of (3, 3, N): the cross products of its rows.
 
-    The matrix is continued beyond its last row and column, so that four views hold the factors.
+    Entry by entry, as what is in use at a time then fits the cache of one core.
     """
-    rows = ops.concat([m, m[:2]])
-    all_ = ops.concat([rows, rows[:, :2]], 1)
-    return all_[1:4, 1:4] * all_[2:, 2:] - all_[1:4, 2:] * all_[2:, 1:4]
+    entries = [
+        _difference(a[j], b[k], a[k], b[j])[None]
+        for a, b in ((m[1], m[2]), (m[2], m[0]), (m[0], m[1]))
+        for j, k in ((1, 2), (2, 0), (0, 1))
+    ]
+    return _as_matrices(ops.concat(entries))
 
 
 def _flat(matrices: Array) -> Array:
