@@ -31,7 +31,7 @@ COLOURS = dict(zip(HEADS, (RED, GREEN, BLUE, ORANGE, INK), strict=False))
 NAMES = {"quaternion": "quaternion (4)", "6d": "6D Gram-Schmidt (6)", "svd": "SVD (9)"}
 """Names in words, with how many numbers the head takes."""
 
-MIN_PAIRS = 20
+MIN_PAIRS = 100
 """A range of angles with fewer pairs is not drawn."""
 
 MIN_ERROR_DEG = 0.01
@@ -116,7 +116,8 @@ def _add_errors(report: Report, errors: StudyErrors) -> None:
         "Errors",
         plot_errors(errors),
         "Left: part of the test pairs with a smaller error; further to the left is better. Right: "
-        "median (line) and mean (dashed) by the angle of the true rotation.",
+        "median (line) and mean (dashed) by the angle of the true rotation, for ranges of angles "
+        f"with at least {MIN_PAIRS} pairs.",
     )
     report.figure(
         "Learning curves",
@@ -139,14 +140,14 @@ def plot_errors(errors: StudyErrors, path: Path | None = None) -> bytes:
         for head in errors.heads:
             values = np.maximum(np.percentile(errors.pooled(head), share), MIN_ERROR_DEG)
             smallest.append(values[2])
-            left.plot(values, share, color=COLOURS[head], label=NAMES[head])
+            left.plot(values, share, color=COLOURS[head], label=head)
             _draw_by_angle(right, errors, head)
         left.set_xscale("log")
         left.set_xlim(0.8 * min(smallest), 180)
         left.set_ylim(0, 100)
         plain_log_ticks(left.xaxis)
         finish(left, "Pairs with a smaller error", "error, degrees (logarithmic)", "pairs, %")
-        left.legend(loc="upper left")
+        left.legend(loc="lower right")
         right.set_xlim(0, 180)
         right.set_ylim(0, 1.3 * right.get_ylim()[1])  # room for the legend
         right.set_xticks(ANGLE_EDGES_DEG)
@@ -189,9 +190,9 @@ def plot_curves(errors: StudyErrors, path: Path | None = None) -> bytes:
             ha="right", va="bottom", color=MUTED, fontsize=10,
         )  # fmt: skip
         axes.set_yscale("log")
-        axes.set_xlim(left=0)
+        axes.margins(x=0)
         plain_log_ticks(axes.yaxis)
-        finish(axes, "Validation", "step", "mean error, degrees (log.)")
+        finish(axes, "Held-out training shapes", "step", "mean error, degrees (log.)")
         axes.legend()
         return canvas.png(path)
 
