@@ -1,0 +1,81 @@
+"""One loader for whatever holds recordings of inertial sensors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from nn_perception.datasets.imu import ImuSequence
+from nn_perception.datasets.imu_bags import read_imu_bag
+from nn_perception.datasets.imu_files import load_imu_directory
+from nn_perception.errors import DatasetError
+
+_BAG_FILES = (".mcap", ".db3")
+_EXPECTED = "expected .npz recordings of BROAD, EuRoC or TUM-VI, a bag, or a directory of these"
+
+
+def load_imu_data(path: Path) -> list[ImuSequence]:
+    """Read recordings: one .npz file, one bag, or a directory of such files and bags.
+
+    A directory is searched one level deep; what is neither .npz nor bag is passed over.
+
+    Returns:
+        The recordings in order of name.
+
+    Raises:
+        DatasetError: nothing is there, two have one name, or one of them cannot be read; the
+            message names it.
+    """
+    sources = find_imu_sources(path)
+    found = [sequence for source in sources for sequence in _read(source)]
+    names = Counter(sequence.name for sequence in found)
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise DatasetError(
+            f"{path}: {names[twice[0]]} recordings are called {twice[0]!r}, expected different "
+            "names, by which figures are listed; rename one"
+        )
+    return sorted(found, key=lambda sequence: sequence.name)
+
+
+def find_imu_sources(path: Path) -> list[Path]:
+    """Return the files and bags below a path that :func:`load_imu_data` would read.
+
+    Raises:
+        DatasetError: nothing is there.
+    """
+    path = Path(path)
+    if path.is_file() or _is_bag(path):
+        return [path]
+    if not path.is_dir():
+        raise DatasetError(f"{path}: does not exist, {_EXPECTED}; correct the path")
+    found = [
+        child
+        for child in sorted(path.iterdir())
+        if child.suffix in (".npz", *_BAG_FILES) or _is_bag(child)
+    ]
+    if not found:
+        raise DatasetError(f"{path}: holds no recording, {_EXPECTED}; name the right directory")
+    return found
+
+
+def _read(source: Path) -> list[ImuSequence]:
+    try:
+        if source.suffix in _BAG_FILES or source.is_dir():
+            return [read_imu_bag(source)]
+        return load_imu_directory(source)
+    except DatasetError as error:
+        if str(source) in str(error):
+            raise
+        raise DatasetError(f"{source}: {error}") from error
+
+
+def _is_bag(path: Path) -> bool:
+    """Whether it is a bag's directory; one without metadata.yaml too, to be refused by name."""
+    if not path.is_dir():
+        return False
+    if (path / "metadata.yaml").is_file():
+        return True
+    # Bare files beside each other are recordings of their own; a single one is a broken bag.
+    files = [child for child in path.iterdir() if child.suffix in _BAG_FILES]
+    return len(files) == 1 and files[0].stem.startswith(path.name)
