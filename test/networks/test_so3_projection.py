@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from nn_perception import rotations
 from nn_perception.errors import ConfigError
+from nn_perception.networks import so3_projection
 from nn_perception.networks.so3_projection import project_to_so3
 
 UNIQUE = {
@@ -178,6 +180,60 @@ def test_not_finite_gives_nan_and_spares_the_others():
 def test_wrong_input(matrix):
     with pytest.raises(ConfigError, match=r"expected floating point numbers of shape"):
         project_to_so3(matrix)
+
+
+def test_agrees_with_the_numpy_function():
+    matrices = torch.randn(1000, 3, 3, generator=torch.Generator().manual_seed(4)).double()
+    expected = rotations.project_to_so3(matrices.numpy())
+    np.testing.assert_allclose(project_to_so3(matrices).numpy(), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-11)])
+@pytest.mark.parametrize("values", [(3, 2, 1), (3, 2, -1), (1, 1e-3, -5e-4), (1, 1, -1 + 1e-3)])
+def test_operators_of_torch_agree_with_numpy(values, dtype, tolerance, monkeypatch):
+    matrices = with_singular_values(values).to(dtype).requires_grad_()
+    upstream = torch.randn(200, 3, 3, generator=torch.Generator().manual_seed(5)).to(dtype)
+    answers = []
+    for memory in (so3_projection._memory, lambda tensor: None):
+        monkeypatch.setattr(so3_projection, "_memory", memory)
+        result = project_to_so3(matrices)
+        (gradient,) = torch.autograd.grad(result, matrices, upstream)
+        answers.append((result.detach(), gradient / gradient.abs().max()))
+    (ours, slope), (others, slope_of_others) = answers
+    torch.testing.assert_close(ours, others, atol=tolerance, rtol=0)
+    torch.testing.assert_close(slope, slope_of_others, atol=10 * tolerance, rtol=0)
+
+
+def test_a_batch_of_several_blocks_answers_row_by_row(monkeypatch):
+    matrices = with_singular_values((3, 2, 1), 10).float()
+    matrices[4] = torch.diag(torch.tensor([1.0, 1.0, -1.0]))
+    upstream = torch.randn(10, 3, 3, generator=torch.Generator().manual_seed(6))
+    answers = []
+    for block in (4096, 3):
+        monkeypatch.setattr(so3_projection, "_BLOCK", block)
+        leaf = matrices.clone().requires_grad_()
+        result = project_to_so3(leaf)
+        answers.append((result.detach(), torch.autograd.grad(result, leaf, upstream)[0]))
+    torch.testing.assert_close(*answers, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("memory", [so3_projection._memory, lambda tensor: None])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_input_is_left_as_it_was(dtype, memory, monkeypatch):
+    monkeypatch.setattr(so3_projection, "_memory", memory)
+    matrices = torch.randn(9, 5, dtype=dtype).t().reshape(5, 3, 3)  # contiguous once transposed
+    before = matrices.clone()
+    project_to_so3(matrices)
+    assert torch.equal(matrices, before)
+
+
+def test_works_within_vmap_and_a_trace():
+    matrices = torch.randn(4, 3, 3, generator=torch.Generator().manual_seed(7))
+    expected = project_to_so3(matrices)
+    torch.testing.assert_close(torch.func.vmap(project_to_so3)(matrices), expected)
+    with pytest.warns(torch.jit.TracerWarning):
+        traced = torch.jit.trace(project_to_so3, torch.zeros(2, 3, 3))
+    torch.testing.assert_close(traced(matrices), expected)
 
 
 class Network(torch.nn.Module):
