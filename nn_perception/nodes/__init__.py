@@ -1,4 +1,5 @@
 """The live side: lifecycle nodes around the pipelines. Only here is rclpy imported.
 
-`parameters`, `intake`, `statistics` and `model` import without rclpy; the rest needs it.
+`parameter`, `parameters`, `intake`, `statistics` and `model` import without rclpy; the rest needs
+it.
 """

@@ -31,6 +31,7 @@ from nn_perception.nodes.model import (
     MODEL_PARAMETERS,
     ActiveModel,
     build_model,
+    check_task,
     verify_model,
 )
 from nn_perception.nodes.subscriptions import InputTopic
@@ -46,11 +47,20 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 class PerceptionNode(LifecycleNode):
     """One pipeline as a lifecycle node; what it subscribes and publishes is up to the subclass.
 
-    A subclass names its `executable` (the key of its parameter table) and fills in `input_topics`,
-    `make_outputs` and `publish_result`.
+    A subclass names its `executable` and fills in `input_topics`, `make_outputs` and
+    `publish_result`.
+
+    Attributes:
+        executable: the key of its parameter table.
+        input_types: message types that it feeds its pipeline with; the task must take one.
+        settings: parameters that the pipeline takes as keyword arguments of the same names.
+        at_once: most messages that the pipeline gets together; above 1 it needs ``process_many``.
     """
 
     executable = ""
+    input_types: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    at_once = 1
 
     def __init__(self, **kwargs: Any) -> None:
         """Declare the parameters; nothing is loaded or subscribed before the transitions.
@@ -62,7 +72,7 @@ class PerceptionNode(LifecycleNode):
         answer_forbidden_transitions(self)
         self._control = threading.RLock()  # transitions, swaps and diagnostics exclude each other
         self._table = parameters.index(parameters.TABLES[self.executable])
-        self._inference = Inference(self, self.publish_result)
+        self._inference = Inference(self, self.take_in, self.publish_result, self.at_once)
         self._outputs: list[Publisher] = []
         self._jump_handle: JumpHandle | None = None
         self._problem = ""  # why the last transition failed
@@ -77,6 +87,7 @@ class PerceptionNode(LifecycleNode):
     def _declare(self) -> None:
         declare(self, self._table.values())
         self.task = get_task(self.value("task"))
+        check_task(self.task, self.executable, self.input_types)
         self._topics = self.input_topics()
         self._latched = self.create_publisher(DiagnosticStatus, "~/active_model", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -106,8 +117,24 @@ class PerceptionNode(LifecycleNode):
     def model_changed(self, model: ActiveModel) -> None:
         """Tell subscribers about the model that now runs, such as its labels."""
 
-    def publish_result(self, result: Any, header: Any) -> None:
-        """Publish a result with the header of its input. Called in the worker's thread."""
+    def take_in(self, message: Any) -> tuple[Any, Any]:
+        """Return what the pipeline gets of a message and what `publish_result` gets of it.
+
+        Called in the worker's thread.
+
+        Raises:
+            MessageError: the message cannot be used.
+        """
+        return message, message
+
+    def publish_result(self, name: str, result: Any, source: Any) -> None:
+        """Publish a result with the header of its input. Called in the worker's thread.
+
+        Args:
+            name: of the input.
+            result: the pipeline's.
+            source: what `take_in` gave for the message.
+        """
         raise NotImplementedError
 
     # For a subclass.
@@ -116,11 +143,13 @@ class PerceptionNode(LifecycleNode):
         """Return the value of a parameter."""
         return self.get_parameter(name).value
 
-    def input_topic(self, name: str, topic: str, message_type: Any) -> InputTopic:
+    def input_topic(
+        self, name: str, topic: str, message_type: Any, raw: bool = False
+    ) -> InputTopic:
         """Describe one subscription: remapped, in this node's namespace, QoS overrides applied."""
         resolved = self.resolve_topic_name(topic)
         qos = sensor_qos(self, resolved, self.value("qos_depth"))
-        return InputTopic(name, resolved, message_type, qos)
+        return InputTopic(name, resolved, message_type, qos, raw)
 
     def output(self, message_type: Any, topic: str, qos: QoSProfile | int) -> Publisher:
         """Create a publisher that is silent while the node is not active, until the clean-up."""
@@ -138,7 +167,7 @@ class PerceptionNode(LifecycleNode):
         """Load, build and warm up the model; on failure the node stays unconfigured."""
         with self._control:
             try:
-                model = build_model(self.task, self._values())
+                model = build_model(self.task, self._values(), self.settings)
                 self.make_outputs(model)
             except Exception as error:
                 self._release()
@@ -237,7 +266,7 @@ class PerceptionNode(LifecycleNode):
             verify_model(self.task, values)
             return
         start = time.perf_counter()
-        model = build_model(self.task, values)
+        model = build_model(self.task, values, self.settings)
         self._inference.model = model
         self._swaps += 1
         self._announce()

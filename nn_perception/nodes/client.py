@@ -1,25 +1,19 @@
-"""The other end of a live classifier: sends frames, takes answers, reads diagnostics."""
+"""The other end of a live classifier: sends frames and takes answers."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import Any
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Classification
 
 from nn_perception.nodes.frames import ClientError, probe, raw_stamp_ns
+from nn_perception.nodes.node_client import NodeClient
 from nn_perception.nodes.playback import Frame, ParameterChange, Playback
-from nn_perception.nodes.remote import RemoteNode
-from nn_perception.nodes.spinning import SpinThread
 
 RELIABLE = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
 MESSAGE_TYPES: Mapping[str, Any] = {
@@ -29,7 +23,7 @@ MESSAGE_TYPES: Mapping[str, Any] = {
 PROBE_STAMP_NS = 0
 
 
-class ClassifierClient(AbstractContextManager["ClassifierClient"]):
+class ClassifierClient(NodeClient):
     """Publishes serialised frames to a classifier node and takes its answers in."""
 
     def __init__(
@@ -60,84 +54,15 @@ class ClassifierClient(AbstractContextManager["ClassifierClient"]):
             raise ClientError(
                 f"cannot play {message_type}; expected one of: {', '.join(MESSAGE_TYPES)}"
             )
-        self._own_context = context is None
-        self.context = context or rclpy.Context()
-        if self._own_context:
-            self.context.init()
-        self._alive = alive
-        self._changed = threading.Condition()
+        super().__init__(target, context=context, alive=alive)
         self._answers: dict[int, list[tuple[float, Classification]]] = {}
-        self._diagnostics: dict[str, str] = {}
         self._changes: list[ParameterChange] = []
         self._message_class = MESSAGE_TYPES[message_type]
-        self.node = Node("classifier_client", context=self.context, use_global_arguments=False)
         self._publisher = self.node.create_publisher(self._message_class, image_topic, RELIABLE)
         self._results = self.node.create_subscription(
             Classification, result_topic, self._on_answer, RELIABLE
         )
-        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
-        self.remote = RemoteNode(self.node, target, alive)
-        self._status_name = f"{target.lstrip('/')}: "
-        self._errors: list[Exception] = []
-        self._spin = SpinThread(self.node, self._errors.append)
-
-    def close(self) -> None:
-        """Stop, and free what was created."""
-        if self._spin.stop():
-            self.node.destroy_node()
-        if self._own_context:
-            self.context.try_shutdown()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    @property
-    def diagnostics(self) -> dict[str, str]:
-        """The node's last diagnostics by key, with ``level`` and ``message``; empty before."""
-        return self._diagnostics
-
-    def wait_for_diagnostics(
-        self, accept: Callable[[Mapping[str, str]], bool], timeout_s: float = 10.0
-    ) -> dict[str, str]:
-        """Wait for diagnostics that `accept` likes, and return them.
-
-        Raises:
-            ClientError: none came in time.
-        """
-        self.wait_for(lambda: bool(self._diagnostics) and accept(self._diagnostics), timeout_s)
-        return self._diagnostics
-
-    def subscribe(
-        self, message_type: Any, topic: str, store: Callable[[Any], None], qos: QoSProfile
-    ) -> None:
-        """Subscribe to a further topic; ``store`` gets each message, and `wait_for` notices."""
-
-        def callback(message: Any) -> None:
-            with self._changed:
-                store(message)
-                self._changed.notify_all()
-
-        self.node.create_subscription(message_type, topic, callback, qos)
-
-    def wait_for(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
-        """Wait until a condition on received messages holds.
-
-        Raises:
-            ClientError: it does not in time.
-        """
-        deadline = time.monotonic() + timeout_s
-        while not self._wait(condition, 0.2):
-            self._alive()
-            if time.monotonic() > deadline:
-                raise ClientError(
-                    f"waited {timeout_s:.0f} s in vain for something from {self.remote.target}; "
-                    f"its last diagnostics: {self._diagnostics or 'none'}"
-                )
+        self.spin()
 
     def connect(self, timeout_s: float = 20.0, *, lifecycle: bool = True) -> None:
         """Wait until the node is active and frames and answers get through.
@@ -244,10 +169,6 @@ class ClassifierClient(AbstractContextManager["ClassifierClient"]):
     def _wait_for_more(self, stamps: set[int], known: int, timeout_s: float) -> None:
         self._wait(lambda: self._count(stamps) > known, timeout_s)
 
-    def _wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
-        with self._changed:
-            return self._changed.wait_for(condition, timeout_s)
-
     def _on_answer(self, message: Classification) -> None:
         now = time.monotonic()
         stamp = message.header.stamp
@@ -255,15 +176,6 @@ class ClassifierClient(AbstractContextManager["ClassifierClient"]):
             stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
             self._answers.setdefault(stamp_ns, []).append((now, message))
             self._changed.notify_all()
-
-    def _on_diagnostics(self, array: DiagnosticArray) -> None:
-        for status in array.status:
-            if status.name.startswith(self._status_name):
-                values = {item.key: item.value for item in status.values}
-                with self._changed:
-                    level = ("OK", "WARN", "ERROR", "STALE")[status.level[0]]
-                    self._diagnostics = {**values, "level": level, "message": status.message}
-                    self._changed.notify_all()
 
 
 def _frame(

@@ -15,7 +15,8 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from nn_perception.errors import ConfigError
-from nn_perception.nodes.parameters import Parameter, check_changes
+from nn_perception.nodes.parameter import Parameter
+from nn_perception.nodes.parameters import check_changes
 
 _LARGEST = 2**31 - 1
 _POLICIES: dict[str, Any] = {

@@ -52,13 +52,15 @@ def judge(health: Health) -> tuple[bytes, str]:
         return DiagnosticStatus.OK, f"{health.state}: no model is loaded yet"
     if health.state != "active":
         return DiagnosticStatus.OK, f"{health.state}: model {health.model.name} is ready"
-    warnings = []
-    if counts.input_age_s is not None and counts.input_age_s > health.warn_after_s:
-        warnings.append(f"no input for {counts.input_age_s:.1f} s")
+    warnings: list[str] = []
+    warnings += _silence(health)
     if counts.errors_in_period:
         warnings.append(f"{counts.errors_in_period} errors, the last: {counts.last_error}")
     if health.ordered_queue and counts.dropped_in_period:
         warnings.append(f"the queue overflowed, {counts.dropped_in_period} messages dropped")
+    if counts.recent_flags:
+        found = ", ".join(f"{flag} ({counts.flags[flag]})" for flag in counts.recent_flags)
+        warnings.append(f"flagged results: {found}")
     if warnings:
         return DiagnosticStatus.WARN, "; ".join(warnings)
     total = health.latency_ms.get("total", {}).get("p50")
@@ -67,6 +69,16 @@ def judge(health: Health) -> tuple[bytes, str]:
         DiagnosticStatus.OK,
         f"{counts.rate_out_hz:.1f} results/s from {counts.rate_in_hz:.1f} messages/s{latency}",
     )
+
+
+def _silence(health: Health) -> list[str]:
+    """Say which inputs are silent; without names when all are, as with one input."""
+    ages = health.counts.input_ages_s
+    silent = {name: age for name, age in ages.items() if age > health.warn_after_s}
+    if not silent:
+        return []
+    text = f"no input for {min(silent.values()):.1f} s"
+    return [text if len(silent) == len(ages) else f"{text} on {', '.join(silent)}"]
 
 
 def diagnostics(health: Health, stamp: Time) -> DiagnosticArray:
@@ -115,9 +127,16 @@ def _counts(health: Health) -> dict[str, Any]:
         "internal_errors": counts.internal_errors,
         "last_error": counts.last_error,
         "input_age_s": age,
+        **_ages(counts.input_ages_s),
+        **{f"flag.{flag}": count for flag, count in sorted(counts.flags.items())},
         "swaps": health.swaps,
         "refused_swaps": health.refused_swaps,
     }
+
+
+def _ages(ages_s: Mapping[str, float]) -> dict[str, str]:
+    """One input has its age in ``input_age_s`` already."""
+    return {f"input_age_s.{n}": f"{s:.3f}" for n, s in ages_s.items()} if len(ages_s) > 1 else {}
 
 
 def _latencies(health: Health) -> dict[str, str]:

@@ -31,6 +31,7 @@ class ImageClassifier(PerceptionNode):
     """The lifecycle node ``image_classifier``."""
 
     executable = EXECUTABLE.name
+    input_types = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
     def __init__(self, **kwargs: Any) -> None:
         """See `PerceptionNode`."""
@@ -58,12 +59,12 @@ class ImageClassifier(PerceptionNode):
         ]
         self._label_info.publish(message)
 
-    def publish_result(self, result: Any, header: Any) -> None:
+    def publish_result(self, name: str, result: Any, source: Any) -> None:
         """Publish all scores, the best first, under the header of the image."""
         order = (-result.scores).argsort(kind="stable")
         self._classification.publish(
             Classification(
-                header=header,
+                header=source.header,
                 results=[
                     ObjectHypothesis(
                         class_id=str(result.labels[index]), score=float(result.scores[index])

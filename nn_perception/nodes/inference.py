@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from rclpy.node import Node
 
-from nn_perception.errors import MessageError
+from nn_perception.errors import MessageError, NnPerceptionError
 from nn_perception.nodes.intake import Intake
 from nn_perception.nodes.model import ActiveModel
 from nn_perception.nodes.statistics import LogThrottle, Statistics
@@ -19,47 +19,77 @@ from nn_perception.nodes.worker import Worker
 
 Arrival = tuple[str, Any, float]  # input name, message, time.perf_counter() of its arrival
 
+STATE_LOST = "state_lost"
+"""Flag of a swap after which the pipeline had to start anew."""
+
+
+class Entry(NamedTuple):
+    """A message on its way through the pipeline."""
+
+    name: str
+    given: Any
+    """What the pipeline gets."""
+    source: Any
+    """What `publish` gets beside the result."""
+    arrived: float
+
 
 class Inference:
     """Feeds the messages of some topics through `model`, in one worker thread.
 
     Attributes:
-        model: what serves. Replacing it is the hot swap: the worker reads it once per message.
+        model: what serves. Replacing it is the hot swap: the worker reads it before each message,
+            or before each group of messages that waited together.
         statistics: counts and latencies since the process started.
         problem: why nothing can be answered any more, empty otherwise.
     """
 
-    def __init__(self, node: Node, publish: Callable[[Any, Any], None]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        take_in: Callable[[Any], tuple[Any, Any]],
+        publish: Callable[[str, Any, Any], None],
+        at_once: int = 1,
+    ) -> None:
         """Prepare; nothing runs yet.
 
         Args:
             node: for its name, context, logger and the parameters ``queue_size``,
                 ``log_period_s`` and ``intake_executor``.
-            publish: called in the worker's thread with (result, header of the input).
+            take_in: called in the worker's thread with a message; gives what the pipeline gets
+                and what ``publish`` gets; raises MessageError.
+            publish: called in the worker's thread with (input name, result, what ``take_in`` gave
+                for it).
+            at_once: most messages that are taken from the queue together; above 1 only with
+                pipelines that have ``process_many``.
         """
         self.model: ActiveModel | None = None
         self.statistics = Statistics()
         self.problem = ""
         self._node = node
+        self._take_in = take_in
         self._publish = publish
-        self._throttle = LogThrottle()
+        self._at_once = at_once
+        self._throttle = LogThrottle(lambda: self._value("log_period_s"))
         self._reset_wanted = threading.Event()
+        self._serving: ActiveModel | None = None  # the model of the last message; worker's thread
         self._inputs: InputNode | None = None
         self._worker: Worker[Arrival] | None = None
 
-    def start(self, topics: Iterable[InputTopic]) -> None:
+    def start(self, topics: Sequence[InputTopic]) -> None:
         """Start the worker, then subscribe; after an error `stop` cleans up what was started."""
         self.problem = ""
+        self._serving = None
         self.reset()
-        intake: Intake[Arrival] = Intake(self._value("queue_size"))
+        intake: Intake[Arrival] = Intake(self._value("queue_size") * len(topics))
         name = f"{self._node.get_name()}_worker"
-        self._worker = Worker(name, intake, self._handle, self._worker_died)
+        self._worker = Worker(name, intake, self._handle, self._worker_died, self._at_once)
         self._worker.start()
-        self.statistics.activated()
+        self.statistics.activated(topic.name for topic in topics)
 
         def store(name: str, message: Any) -> None:
             kept_all = intake.put((name, message, time.perf_counter()))
-            self.statistics.received(dropped_one=not kept_all)
+            self.statistics.received(name, dropped_one=not kept_all)
 
         executor = self._value("intake_executor")
         self._inputs = InputNode(self._node, topics, store, self._undecodable, executor)
@@ -79,42 +109,98 @@ class Inference:
         """Let the pipeline forget its state before the next message."""
         self._reset_wanted.set()
 
-    def _handle(self, arrival: Arrival) -> None:
-        """Answer one message, or count why not. Raises nothing."""
-        try:
-            stage_s = self._answer(*arrival)
-        except MessageError as error:
-            self.statistics.bad(error.kind, str(error))
-            self._warn(error.kind, f"skipped a message: {error}")
-        except Exception as error:
-            if self._node.context.ok():  # else it could not be published: the process is ending
-                self.statistics.internal_error(f"{type(error).__name__}: {error}")
-                self._warn("internal", f"could not answer a message: {traceback.format_exc()}")
-        else:
-            if stage_s:
-                self.statistics.published(stage_s)
-
-    def _answer(self, name: str, message: Any, arrived: float) -> dict[str, float]:
-        """Process and publish one message; return the seconds per stage, empty when no answer."""
-        model = self.model  # read once: a swap takes effect with the next message
+    def _handle(self, arrivals: list[Arrival]) -> None:
+        """Answer messages that waited together, or count why not. Raises nothing."""
+        model = self.model  # read once: a swap takes effect with the next messages
         if model is None:
-            return {}
+            return
         taken = time.perf_counter()
+        entries: list[Entry] = []
+        try:
+            self._prepare(model)
+            entries = self._take_all_in(arrivals)
+            answers = _process(model.pipeline, entries)
+        except Exception as error:
+            count = len(entries) or len(arrivals)
+            self._internal(error, f"could not answer {count} message(s)", count)
+            return
+        since = time.perf_counter()
+        for entry, answer in zip(entries, answers, strict=True):
+            if isinstance(answer, MessageError):
+                self._skip(answer)
+            elif answer is not None:
+                since = self._answer(entry, answer, taken, since)
+
+    def _take_all_in(self, arrivals: list[Arrival]) -> list[Entry]:
+        entries = []
+        for name, message, arrived in arrivals:
+            try:
+                entries.append(Entry(name, *self._take_in(message), arrived))
+            except MessageError as error:
+                self._skip(error)
+        return entries
+
+    def _answer(self, entry: Entry, result: Any, taken: float, since: float) -> float:
+        """Publish one result and count it; return the time afterwards. Raises nothing."""
+        try:
+            self._publish(entry.name, result, entry.source)
+        except Exception as error:
+            self._internal(error, "could not publish a result", 1)
+            return time.perf_counter()
+        published = time.perf_counter()
+        self.statistics.published(
+            {
+                "wait": taken - entry.arrived,
+                **result.stage_s,
+                "publish": published - since,
+                "total": published - entry.arrived,
+            }
+        )
+        flags = getattr(result, "flags", ())
+        if flags:
+            self.statistics.flagged(flags)
+            for flag in flags:
+                text = f"a result of {entry.name} ({result.frame_id}) is flagged '{flag}'"
+                self._warn(f"flag {flag}", text)
+        return published
+
+    def _prepare(self, model: ActiveModel) -> None:
+        """Bring the pipeline's state into line with what happened since the last message."""
+        previous, self._serving = self._serving, model
+        if previous is not None and previous is not model:
+            self._hand_over(previous, model)
         if self._reset_wanted.is_set():
             self._reset_wanted.clear()
             model.pipeline.reset()
-        result = model.pipeline.process(name, message)
-        if result is None:
-            return {}
-        processed = time.perf_counter()
-        self._publish(result, message.header)
-        published = time.perf_counter()
-        return {
-            "wait": taken - arrived,
-            **result.stage_s,
-            "publish": published - processed,
-            "total": published - arrived,
-        }
+
+    def _hand_over(self, previous: ActiveModel, model: ActiveModel) -> None:
+        """Let a new pipeline go on with the state of the old one, where it has one."""
+        adopt = getattr(model.pipeline, "adopt", None)
+        if adopt is None:
+            return
+        try:
+            adopted = adopt(previous.pipeline)
+        except Exception as error:
+            adopted = False
+            self._internal(error, "a state was not taken over", 0)
+        if not adopted:
+            model.pipeline.reset()
+            self.statistics.flagged((STATE_LOST,))
+            self._node.get_logger().warning(
+                f"{model.name} could not take over the state of {previous.name}: it starts anew"
+            )
+
+    def _skip(self, error: MessageError) -> None:
+        self.statistics.bad(error.kind, str(error))
+        self._warn(error.kind, f"skipped a message: {error}")
+
+    def _internal(self, error: Exception, what: str, count: int) -> None:
+        """Count messages that an error of ours left unanswered; to be called in ``except``."""
+        if not self._node.context.ok():  # nothing can be published: the process is ending
+            return
+        self.reset()  # a state that such an error left behind must not spoil what follows
+        self.statistics.internal_error(f"{type(error).__name__}: {error}", count)
+        self._warn("internal", f"{what}: {traceback.format_exc()}")
 
     def _worker_died(self, error: BaseException) -> None:
         self.problem = f"the worker thread ended by {type(error).__name__}: {error}; restart"
@@ -126,10 +212,33 @@ class Inference:
         self._warn("undecodable", f"a message could not be deserialised: {error}")
 
     def _warn(self, kind: str, text: str) -> None:
-        held_back = self._throttle.allow(kind, self._value("log_period_s"))
+        held_back = self._throttle.allow(kind)
         if held_back is not None:
             more = f" ({held_back} more of this kind since the last line)" if held_back else ""
             self._node.get_logger().warning(f"{text}{more}")
 
     def _value(self, name: str) -> Any:
         return self._node.get_parameter(name).value
+
+
+def _process(pipeline: Any, entries: Sequence[Entry]) -> Sequence[Any]:
+    """Return a result, a MessageError or None for each entry, in order."""
+    if not entries:
+        return ()
+    process_many = getattr(pipeline, "process_many", None)
+    if process_many is None:
+        return [_process_one(pipeline, entry) for entry in entries]
+    answers: Sequence[Any] = process_many([(entry.name, entry.given) for entry in entries])
+    if len(answers) != len(entries):
+        raise NnPerceptionError(
+            f"{type(pipeline).__name__}.process_many gave {len(answers)} answers to "
+            f"{len(entries)} messages; it must give one for each"
+        )
+    return answers
+
+
+def _process_one(pipeline: Any, entry: Entry) -> Any:
+    try:
+        return pipeline.process(entry.name, entry.given)
+    except MessageError as error:
+        return error

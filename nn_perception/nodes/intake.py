@@ -48,11 +48,21 @@ class Intake(Generic[Item]):
 
         A closed intake gives nothing, even when items are left: closing means stop now.
         """
+        items = self.get_many(1, timeout_s)
+        return items[0] if items else None
+
+    def get_many(self, limit: int, timeout_s: float | None = None) -> list[Item]:
+        """Wait for an item and take what is there, oldest first, but ``limit`` at most.
+
+        Returns:
+            Empty after the time, or when closed, as `get`.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._items or self._closed, timeout_s)
-            if self._closed or not self._items:
-                return None
-            return self._items.popleft()
+            if self._closed:
+                return []
+            take = self._items.popleft
+            return [take() for _ in range(min(limit, len(self._items)))]
 
     def close(self) -> None:
         """Wake every waiting `get` and accept nothing more. Closing twice is no error."""

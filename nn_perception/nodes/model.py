@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nn_perception.bundle import Bundle, load_bundle, resolve_model
 from nn_perception.engine import Engine
+from nn_perception.errors import ConfigError
 from nn_perception.share import shipped_models
 from nn_perception.tasks import Task
 from nn_perception.tasks.loading import open_pipeline
@@ -44,12 +45,29 @@ class ActiveModel:
         return f"{self.name} ({self.bundle.id}) on {self.engine.device} ({self.engine.backend})"
 
 
-def build_model(task: Task, values: Mapping[str, Any]) -> ActiveModel:
+def check_task(task: Task, executable: str, message_types: Iterable[str]) -> None:
+    """Check that a task takes a message type that an executable feeds it with.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    taken = {kind for spec in task.load_pipeline().inputs for kind in spec.types}
+    if not taken & set(message_types):
+        raise ConfigError(
+            f"parameter 'task' got '{task.name}', which takes {' or '.join(sorted(taken))}, and "
+            f"{executable} gets {' or '.join(message_types)}: choose another node or another task "
+            "('nn-perception tasks')"
+        )
+
+
+def build_model(task: Task, values: Mapping[str, Any], settings: Iterable[str] = ()) -> ActiveModel:
     """Verify the bundle, build its engine and pipeline, and warm them up.
 
     Args:
         task: the task that the bundle must be for.
-        values: the parameters ``model``, ``model_root``, ``device``, ``backend``, ``threads``.
+        values: the parameters ``model``, ``model_root``, ``device``, ``backend``, ``threads``,
+            and the settings.
+        settings: names of those parameters that the pipeline takes as keyword arguments.
 
     Raises:
         NnPerceptionError: any of this failed; the message says why and what to do.
@@ -59,6 +77,7 @@ def build_model(task: Task, values: Mapping[str, Any]) -> ActiveModel:
         device=values["device"],
         threads=values["threads"],
         backend=values["backend"],
+        settings={name: values[name] for name in settings},
     )
     return ActiveModel(_name(task, values), pipeline)
 

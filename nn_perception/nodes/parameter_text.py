@@ -7,7 +7,8 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any
 
-from nn_perception.nodes.parameters import TABLES, Parameter
+from nn_perception.nodes.parameter import Parameter
+from nn_perception.nodes.parameters import TABLES
 
 
 def markdown_table(table: Iterable[Parameter]) -> str:

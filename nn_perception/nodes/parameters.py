@@ -6,106 +6,13 @@ table in the README and the files in ``config/`` from it.
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from nn_perception.errors import ConfigError, nearest
-
-TYPES: Mapping[str, type] = MappingProxyType(
-    {"bool": bool, "int": int, "double": float, "string": str}
-)
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter of a node.
-
-    Attributes:
-        name: ROS name; a suffix names the unit.
-        type: ``"bool"``, ``"int"``, ``"double"`` or ``"string"``.
-        default: value when nothing else is given.
-        description: what it does, one sentence.
-        minimum: smallest value, for numbers.
-        maximum: largest value, for numbers.
-        choices: allowed values, for strings.
-        pattern: regular expression that a string must match entirely.
-        read_only: whether it is fixed once the node has started.
-    """
-
-    name: str
-    type: str
-    default: Any
-    description: str
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] | None = None
-    pattern: str | None = None
-    read_only: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse a row that contradicts itself."""
-        if self.type not in TYPES:
-            raise ConfigError(f"parameter '{self.name}': unknown type '{self.type}'")
-        self.check(self.default)
-
-    def check(self, value: Any) -> Any:
-        """Return the value when it is of the type and within the limits.
-
-        Raises:
-            ConfigError: it is not; the message says what was got, what is expected, what to do.
-        """
-        if not self._type_fits(value):
-            raise ConfigError(
-                f"parameter '{self.name}' got {value!r} ({type(value).__name__}), expected type "
-                f"{self.type}{self._hint(value)}"
-            )
-        if not self._value_fits(value):
-            raise ConfigError(
-                f"parameter '{self.name}' got {value!r}, expected {self.limits}: choose a value "
-                "from there"
-            )
-        return value
-
-    @property
-    def limits(self) -> str:
-        """The allowed values in words; empty when any value of the type is."""
-        if self.choices is not None:
-            return "one of " + ", ".join(f"'{choice}'" for choice in self.choices)
-        if self.pattern is not None:
-            return f"a string that matches {self.pattern}"
-        if self.minimum is not None and self.maximum is not None:
-            return f"{_number(self.minimum)} to {_number(self.maximum)}"
-        if self.minimum is not None:
-            return f"{_number(self.minimum)} or more"
-        if self.maximum is not None:
-            return f"{_number(self.maximum)} or less"
-        return "a finite number" if self.type == "double" else ""
-
-    def _type_fits(self, value: Any) -> bool:
-        if self.type == "int":  # True is an int for Python, not for ROS
-            return isinstance(value, int) and not isinstance(value, bool)
-        return isinstance(value, TYPES[self.type])
-
-    def _value_fits(self, value: Any) -> bool:
-        if self.type == "double" and not math.isfinite(value):
-            return False
-        if self.minimum is not None and value < self.minimum:
-            return False
-        if self.maximum is not None and value > self.maximum:
-            return False
-        if self.choices is not None and value not in self.choices:
-            return False
-        return self.pattern is None or re.fullmatch(self.pattern, value) is not None
-
-    def _hint(self, value: Any) -> str:
-        if self.type == "double" and isinstance(value, int) and not isinstance(value, bool):
-            return f": write {value}.0"
-        return ""
-
+from nn_perception.nodes.parameter import Parameter
 
 COMMON = (
     Parameter(
@@ -203,14 +110,19 @@ COMMON = (
     ),
 )
 
-IMAGE_CLASSIFIER = (
-    Parameter(
+
+def _task(default: str) -> Parameter:
+    return Parameter(
         "task",
         "string",
-        "digits",
+        default,
         "What the model must have been trained for; see 'nn-perception tasks'.",
         read_only=True,
-    ),
+    )
+
+
+IMAGE_CLASSIFIER = (
+    _task("digits"),
     Parameter(
         "image_transport",
         "string",
@@ -231,6 +143,50 @@ IMAGE_CLASSIFIER = (
         read_only=True,
     ),
 )
+
+IMU = (
+    Parameter(
+        "imus",
+        "string",
+        "",
+        "Several IMUs in one process: names separated by commas, such as 'left, arm/right'. Each "
+        "NAME stands before its topics, as in NAME/imu/data_raw. Empty: one IMU without a name.",
+        read_only=True,
+    ),
+    Parameter(
+        "queue_size",
+        "int",
+        400,
+        "Samples of each IMU that may wait for the network. They are answered in order and none "
+        "is left out; the oldest is dropped when the queue is full, which is counted.",
+        minimum=2,
+        maximum=10000,
+        read_only=True,
+    ),
+)
+
+# A network is fast enough for one IMU, but a busy machine may stop for a tenth of a second.
+_DEPTHS = {"qos_depth": 400, "output_depth": 400}
+IMU_COMMON = tuple(
+    replace(row, default=_DEPTHS[row.name]) if row.name in _DEPTHS else row for row in COMMON
+)
+
+ATTITUDE_ESTIMATOR = (
+    _task("attitude"),
+    Parameter(
+        "sensor_delay_s",
+        "double",
+        0.0,
+        "Seconds by which the measurements lag behind the motion; the orientation is predicted "
+        "ahead by them.",
+        minimum=0.0,
+        maximum=0.05,
+        read_only=True,
+    ),
+    *IMU,
+)
+
+GYRO_CORRECTOR = (_task("gyro"), *IMU)
 
 
 def index(table: Iterable[Parameter]) -> Mapping[str, Parameter]:
@@ -261,7 +217,11 @@ def lookup(table: Mapping[str, Parameter], name: str) -> Parameter:
 
 
 TABLES: Mapping[str, tuple[Parameter, ...]] = MappingProxyType(
-    {"image_classifier": IMAGE_CLASSIFIER + COMMON}
+    {
+        "image_classifier": IMAGE_CLASSIFIER + COMMON,
+        "attitude_estimator": ATTITUDE_ESTIMATOR + IMU_COMMON,
+        "gyro_corrector": GYRO_CORRECTOR + IMU_COMMON,
+    }
 )
 """The table of each executable."""
 
@@ -280,7 +240,3 @@ def check_changes(table: Mapping[str, Parameter], changes: Mapping[str, Any]) ->
                 f"(--ros-args -p {name}:=VALUE)"
             )
         parameter.check(value)
-
-
-def _number(value: float) -> str:
-    return f"{value:g}"

@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from nn_perception.evaluation.latency import LatencyRecorder
 
 LATENCY_WINDOW = 1000
 """Results that the percentiles cover: half a minute of camera frames."""
+
+FLAG_RECENT_S = 3.0
+"""A flag that came within this time is worth a warning."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +30,12 @@ class Snapshot:
         rate_in_hz: messages per second.
         rate_out_hz: results per second.
         input_age_s: seconds since the last message, or since activation; None when inactive.
+        input_ages_s: the same for each input; empty when inactive.
         dropped_in_period: drops since the last snapshot.
         errors_in_period: unusable messages and internal errors since the last snapshot.
         last_error: the latest error message, empty when there was none.
+        flags: results with a flag, by flag.
+        recent_flags: those of them that came in the last `FLAG_RECENT_S`.
     """
 
     received: int
@@ -40,9 +46,12 @@ class Snapshot:
     rate_in_hz: float
     rate_out_hz: float
     input_age_s: float | None
+    input_ages_s: Mapping[str, float]
     dropped_in_period: int
     errors_in_period: int
     last_error: str
+    flags: Mapping[str, int]
+    recent_flags: tuple[str, ...]
 
 
 class Statistics:
@@ -59,23 +68,28 @@ class Statistics:
         self._bad: Counter[str] = Counter()
         self._internal = 0
         self._last_error = ""
-        self._last_input_s: float | None = None
+        self._last_input_s: dict[str, float] = {}
+        self._flags: Counter[str] = Counter()
+        self._last_flag_s: dict[str, float] = {}
         self._before = (clock(), 0, 0, 0, 0)
 
-    def activated(self) -> None:
-        """The age of the input counts from now."""
-        self._last_input_s = self._clock()
+    def activated(self, inputs: Iterable[str]) -> None:
+        """The age of each of these inputs counts from now."""
+        now = self._clock()
+        with self._lock:
+            self._last_input_s = dict.fromkeys(inputs, now)
 
     def deactivated(self) -> None:
         """No input is expected."""
-        self._last_input_s = None
+        with self._lock:
+            self._last_input_s = {}
 
-    def received(self, dropped_one: bool) -> None:
-        """Count one message, and whether an older one had to go for it."""
+    def received(self, name: str, dropped_one: bool) -> None:
+        """Count one message of an input, and whether an older one had to go for it."""
         with self._lock:
             self._received += 1
             self._dropped += dropped_one
-            self._last_input_s = self._clock()
+            self._last_input_s[name] = self._clock()
 
     def published(self, stage_s: Mapping[str, float]) -> None:
         """Count one result with the seconds of its stages."""
@@ -90,11 +104,19 @@ class Statistics:
             self._bad[kind] += 1
             self._last_error = message
 
-    def internal_error(self, message: str) -> None:
-        """Count one error that was not the message's fault."""
+    def internal_error(self, message: str, count: int = 1) -> None:
+        """Count messages that were not answered by an error that was not theirs."""
         with self._lock:
-            self._internal += 1
+            self._internal += count
             self._last_error = message
+
+    def flagged(self, flags: Iterable[str]) -> None:
+        """Count a result that was published under conditions that a user should know of."""
+        with self._lock:
+            now = self._clock()
+            for flag in flags:
+                self._flags[flag] += 1
+                self._last_flag_s[flag] = now
 
     def latency_ms(self) -> Mapping[str, Mapping[str, float]]:
         """Return stage -> p50, p95, p99 -> milliseconds, of the last `LATENCY_WINDOW` results."""
@@ -111,7 +133,7 @@ class Statistics:
             then, received, published, dropped, errors_before = self._before
             self._before = (now, self._received, self._published, self._dropped, errors)
             elapsed = max(now - then, 1e-9)
-            age = None if self._last_input_s is None else now - self._last_input_s
+            ages = {name: now - then_s for name, then_s in self._last_input_s.items()}
             return Snapshot(
                 received=self._received,
                 published=self._published,
@@ -120,27 +142,41 @@ class Statistics:
                 internal_errors=self._internal,
                 rate_in_hz=(self._received - received) / elapsed,
                 rate_out_hz=(self._published - published) / elapsed,
-                input_age_s=age,
+                input_age_s=min(ages.values(), default=None),
+                input_ages_s=ages,
                 dropped_in_period=self._dropped - dropped,
                 errors_in_period=errors - errors_before,
                 last_error=self._last_error,
+                flags=dict(self._flags),
+                recent_flags=tuple(
+                    flag for flag, s in self._last_flag_s.items() if now - s < FLAG_RECENT_S
+                ),
             )
 
 
 class LogThrottle:
     """Lets one log line per kind through in a period, and counts the others."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start with every kind allowed; ``clock`` gives seconds."""
+    def __init__(
+        self, period_s: Callable[[], float], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Start with every kind allowed.
+
+        Args:
+            period_s: gives the period; asked when a line is let through and not for each message,
+                since a node's parameter is dear to look up.
+            clock: gives seconds.
+        """
+        self._period_s = period_s
         self._clock = clock
-        self._last_s: dict[str, float] = {}
+        self._closed_until_s: dict[str, float] = {}
         self._suppressed: Counter[str] = Counter()
 
-    def allow(self, kind: str, period_s: float) -> int | None:
+    def allow(self, kind: str) -> int | None:
         """Return how many lines of this kind were held back, or None to hold this one back too."""
         now = self._clock()
-        if kind in self._last_s and now - self._last_s[kind] < period_s:
+        if now < self._closed_until_s.get(kind, now):
             self._suppressed[kind] += 1
             return None
-        self._last_s[kind] = now
+        self._closed_until_s[kind] = now + self._period_s()
         return self._suppressed.pop(kind, 0)

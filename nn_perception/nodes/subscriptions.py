@@ -19,12 +19,21 @@ from nn_perception.nodes.spinning import SpinThread
 
 @dataclass(frozen=True)
 class InputTopic:
-    """One subscription: the pipeline's input name, the resolved topic, its type and QoS."""
+    """One subscription.
+
+    Attributes:
+        name: the pipeline's input name.
+        topic: resolved.
+        message_type: the message class.
+        qos: of the subscription.
+        raw: whether messages come as their serialised bytes, which costs a fraction.
+    """
 
     name: str
     topic: str
     message_type: Any
     qos: QoSProfile
+    raw: bool = False
 
 
 class InputNode:
@@ -79,4 +88,6 @@ class InputNode:
         def callback(message: Any, name: str = topic.name) -> None:
             store(name, message)
 
-        self._node.create_subscription(topic.message_type, topic.topic, callback, topic.qos)
+        self._node.create_subscription(
+            topic.message_type, topic.topic, callback, topic.qos, raw=topic.raw
+        )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from nn_perception.bundle import Bundle, load_bundle
 from nn_perception.engine import create_engine, warm_up
+from nn_perception.errors import TaskError
 from nn_perception.tasks import get_task
 from nn_perception.tasks.pipeline import Pipeline
 
@@ -16,15 +20,39 @@ def open_pipeline(
     device: str = "auto",
     threads: int = 1,
     backend: str = "auto",
+    settings: Mapping[str, Any] | None = None,
 ) -> Pipeline:
     """Verify a bundle, build its engine, warm it up, and return the task's pipeline.
 
+    Args:
+        bundle: verified, or where it lies.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+        threads: CPU threads of one call of the network.
+        backend: ``"auto"``, ``"onnxruntime"`` or ``"torch"``.
+        settings: keyword arguments of the task's pipeline class, such as ``sensor_delay_s``.
+
     Raises:
+        TaskError: the task is unknown, or its pipeline takes no such settings.
         BundleError: the bundle is missing, damaged or foreign.
         EngineError: the network cannot be run, or gives numbers that are not finite.
     """
     loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+    pipeline_class = get_task(loaded.task).load_pipeline()
+    _check_settings(pipeline_class, settings or {}, loaded.task)
     engine = create_engine(loaded, device, threads, backend)
     warm_up(engine, loaded)
-    pipeline: Pipeline = get_task(loaded.task).load_pipeline()(loaded, engine)
+    pipeline: Pipeline = pipeline_class(loaded, engine, **(settings or {}))
     return pipeline
+
+
+def _check_settings(pipeline_class: Any, settings: Mapping[str, Any], task: str) -> None:
+    """Say which settings there are, before an engine is built in vain."""
+    known = inspect.signature(pipeline_class).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+        return
+    names = list(known)[2:]  # behind bundle and engine
+    for name in settings:
+        if name not in names:
+            raise TaskError(
+                f"task '{task}' has no setting '{name}' (there are: {', '.join(names) or 'none'})"
+            )

@@ -20,6 +20,18 @@ def test_a_queue_keeps_the_order_and_drops_the_oldest():
     assert queue.dropped == 2
 
 
+def test_what_waits_is_taken_together_up_to_a_limit():
+    queue = Intake(10)
+    for number in range(7):
+        queue.put(number)
+    assert queue.get_many(3) == [0, 1, 2]
+    assert queue.get_many(100) == [3, 4, 5, 6]
+    assert queue.get_many(100, 0.0) == []
+    queue.put(7)
+    queue.close()
+    assert queue.get_many(100) == []
+
+
 def test_depth_must_be_positive():
     with pytest.raises(ValueError, match="depth 0"):
         Intake(0)
@@ -45,32 +57,36 @@ def test_closing_drops_what_still_waits():
     assert (queue.get(), len(queue)) == (None, 0)
 
 
-def test_nothing_is_lost_between_threads_but_what_is_counted():
+@pytest.mark.parametrize("limit", [1, 4, 100])
+def test_nothing_is_lost_between_threads_but_what_is_counted(limit):
     queue, taken = Intake(10), []
     done = threading.Event()
 
-    def handle(item):
-        if item == "end":
+    def handle(items):
+        sizes.add(len(items))
+        taken.extend(items)
+        if items[-1] == "end":
             done.set()
-        else:
-            taken.append(item)
 
-    worker = Worker("w", queue, handle, lambda error: taken.append(error))
+    sizes = set()
+    worker = Worker("w", queue, handle, lambda error: taken.append(error), limit=limit)
     worker.start()
     for number in range(20_000):
         queue.put(number)
     queue.put("end")
     assert done.wait(10.0)
     assert worker.stop()
+    assert taken.pop() == "end"
     assert len(taken) + queue.dropped == 20_000
+    assert max(sizes) <= limit
     assert taken == sorted(taken)
 
 
 def test_worker_reports_its_own_death():
     deaths, dead = [], threading.Event()
 
-    def handle(item):
-        raise SystemExit(item)
+    def handle(items):
+        raise SystemExit(items[0])
 
     def on_death(error):
         deaths.append(error)
@@ -88,7 +104,7 @@ def test_worker_reports_its_own_death():
 def test_stopping_a_worker_that_hangs_gives_up_and_says_so():
     release, started = threading.Event(), threading.Event()
 
-    def handle(item):
+    def handle(items):
         started.set()
         release.wait()
 

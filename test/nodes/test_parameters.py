@@ -4,8 +4,9 @@ import pytest
 import yaml
 
 from nn_perception.errors import ConfigError
+from nn_perception.nodes.parameter import Parameter
 from nn_perception.nodes.parameter_text import help_text, markdown_table, yaml_text
-from nn_perception.nodes.parameters import TABLES, Parameter, check_changes, index
+from nn_perception.nodes.parameters import TABLES, check_changes, index
 from nn_perception.share import share_path
 
 TABLE = index(TABLES["image_classifier"])

@@ -18,9 +18,9 @@ def clock():
 
 def test_rates_count_from_the_last_snapshot(clock):
     statistics = Statistics(clock)
-    statistics.activated()
+    statistics.activated(["a"])
     for _ in range(30):
-        statistics.received(dropped_one=False)
+        statistics.received("a", dropped_one=False)
     for _ in range(20):
         statistics.published({"engine": 0.001})
     clock.now += 2.0
@@ -33,7 +33,7 @@ def test_rates_count_from_the_last_snapshot(clock):
 
 def test_drops_and_errors_in_the_period(clock):
     statistics = Statistics(clock)
-    statistics.received(dropped_one=True)
+    statistics.received("a", dropped_one=True)
     statistics.bad("size", "empty")
     statistics.bad("size", "empty")
     statistics.internal_error("a bug")
@@ -50,10 +50,10 @@ def test_drops_and_errors_in_the_period(clock):
 def test_age_of_the_input(clock):
     statistics = Statistics(clock)
     assert statistics.snapshot().input_age_s is None
-    statistics.activated()
+    statistics.activated(["a"])
     clock.now += 3.0
     assert statistics.snapshot().input_age_s == 3.0
-    statistics.received(dropped_one=False)
+    statistics.received("a", dropped_one=False)
     clock.now += 0.5
     assert statistics.snapshot().input_age_s == 0.5
     statistics.deactivated()
@@ -70,11 +70,53 @@ def test_latencies_are_in_milliseconds_by_stage(clock):
     assert latencies["total"].keys() == {"p50", "p95", "p99"}
 
 
+def test_age_of_each_input(clock):
+    statistics = Statistics(clock)
+    statistics.activated(["left", "right"])
+    clock.now += 3.0
+    statistics.received("left", dropped_one=False)
+    clock.now += 0.5
+    snapshot = statistics.snapshot()
+    assert snapshot.input_ages_s == {"left": 0.5, "right": 3.5}
+    assert snapshot.input_age_s == 0.5
+    statistics.deactivated()
+    assert statistics.snapshot().input_ages_s == {}
+
+
+def test_flags_are_counted_and_recent_for_a_while(clock):
+    statistics = Statistics(clock)
+    assert statistics.snapshot().recent_flags == ()
+    statistics.flagged(("gap", "rate"))
+    clock.now += 2.0
+    statistics.flagged(("rate",))
+    clock.now += 2.0
+    snapshot = statistics.snapshot()
+    assert (snapshot.flags, snapshot.recent_flags) == ({"gap": 1, "rate": 2}, ("rate",))
+    clock.now += 2.0
+    assert statistics.snapshot().recent_flags == ()
+
+
+def test_one_error_of_ours_may_cost_several_answers(clock):
+    statistics = Statistics(clock)
+    statistics.internal_error("a bug", 7)
+    assert statistics.snapshot().internal_errors == 7
+
+
 def test_throttle_lets_one_through_and_counts_the_others(clock):
-    throttle = LogThrottle(clock)
-    assert [throttle.allow("size", 10.0) for _ in range(3)] == [0, None, None]
-    assert throttle.allow("encoding", 10.0) == 0
+    throttle = LogThrottle(lambda: 10.0, clock)
+    assert [throttle.allow("size") for _ in range(3)] == [0, None, None]
+    assert throttle.allow("encoding") == 0
     clock.now += 10.0
-    assert throttle.allow("size", 10.0) == 2
+    assert throttle.allow("size") == 2
     clock.now += 10.0
-    assert throttle.allow("size", 10.0) == 0
+    assert throttle.allow("size") == 0
+
+
+def test_throttle_asks_for_its_period_when_it_lets_a_line_through(clock):
+    asked = []
+    throttle = LogThrottle(lambda: asked.append(1) or 10.0, clock)
+    for _ in range(100):
+        throttle.allow("size")
+    assert asked == [1]
+    nothing_held_back = LogThrottle(lambda: 0.0, clock)
+    assert [nothing_held_back.allow("size") for _ in range(3)] == [0, 0, 0]
