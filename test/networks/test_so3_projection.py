@@ -189,7 +189,7 @@ def test_agrees_with_the_numpy_function():
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-11)])
-@pytest.mark.parametrize("values", [(3, 2, 1), (3, 2, -1), (1, 1e-3, -5e-4), (1, 1, -1 + 1e-3)])
+@pytest.mark.parametrize("values", [(3, 2, 1), (3, 2, -1), (1, 1e-3, -5e-4), (1, 1, -1 + 5e-3)])
 def test_operators_of_torch_agree_with_numpy(values, dtype, tolerance, monkeypatch):
     matrices = with_singular_values(values).to(dtype).requires_grad_()
     upstream = torch.randn(200, 3, 3, generator=torch.Generator().manual_seed(5)).to(dtype)
@@ -202,6 +202,16 @@ def test_operators_of_torch_agree_with_numpy(values, dtype, tolerance, monkeypat
     (ours, slope), (others, slope_of_others) = answers
     torch.testing.assert_close(ours, others, atol=tolerance, rtol=0)
     torch.testing.assert_close(slope, slope_of_others, atol=10 * tolerance, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [(1, 0.5, -0.5 + 2e-6), (1, 2e-6, 0), (1, 1, -1 + 2e-3), (1, 1e-3, 0), (1, 0.1, -0.09)],
+)
+def test_float32_agrees_with_svd_near_a_tie(values):
+    matrices = with_singular_values(values).float()  # rounded first: both get the same numbers
+    expected = by_svd(matrices.double())
+    torch.testing.assert_close(project_to_so3(matrices).double(), expected, atol=1e-6, rtol=0)
 
 
 def test_a_batch_of_several_blocks_answers_row_by_row(monkeypatch):
