@@ -156,17 +156,17 @@ class Spinner:
 
 @pytest.fixture
 def start(ros, model_root):
-    """Return a function that starts a spinning classifier with parameters; they end afterwards."""
+    """Return a function that starts a spinning node, a classifier by default; they end later."""
     from rclpy.parameter import Parameter
 
     from nn_perception.nodes.image_classifier import ImageClassifier
 
     started = []
 
-    def make(*, autostart=True, cli=(), namespace=None, **parameters):
+    def make(*, autostart=True, cli=(), namespace=None, node_class=ImageClassifier, **parameters):
         values = {"model_root": str(model_root), "diagnostics_period_s": 0.1, **parameters}
         overrides = [Parameter(name, value=value) for name, value in values.items()]
-        node = ImageClassifier(
+        node = node_class(
             context=ros,
             parameter_overrides=overrides,
             cli_args=["--ros-args", *cli] if cli else None,
