@@ -100,6 +100,8 @@ setup(
         "console_scripts": [
             "nn-perception = nn_perception.cli.main:main",
             "image_classifier = nn_perception.nodes.image_classifier:main",
+            "attitude_estimator = nn_perception.nodes.attitude_estimator:main",
+            "gyro_corrector = nn_perception.nodes.gyro_corrector:main",
         ],
     },
     zip_safe=True,

@@ -95,7 +95,12 @@ def test_every_module_imported_from_ros_is_a_dependency(package_xml: ET.Element)
 
 def test_every_console_script_has_its_target(setup_arguments: dict[str, Any]) -> None:
     scripts = setup_arguments["entry_points"]["console_scripts"]
-    assert {script.split(" = ")[0] for script in scripts} >= {"nn-perception", "image_classifier"}
+    assert {script.split(" = ")[0] for script in scripts} >= {
+        "nn-perception",
+        "image_classifier",
+        "attitude_estimator",
+        "gyro_corrector",
+    }
     for script in scripts:
         module, _, function = script.split(" = ")[1].partition(":")
         path = ROOT / Path(*module.split(".")).with_suffix(".py")

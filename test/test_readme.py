@@ -1,5 +1,6 @@
 """What README says is what the code does."""
 
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -8,9 +9,10 @@ import pytest
 
 from nn_perception.cli.main import parse
 from nn_perception.nodes.parameter_text import markdown_table
-from nn_perception.nodes.parameters import TABLES
+from nn_perception.nodes.parameters import TABLES, own_rows
 
 ROOT = Path(__file__).parent.parent
+UPDATE = "run: python tools/update_readme.py"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -18,18 +20,19 @@ def between(name):
     return README.split(f"<!-- {name} -->")[1].split(f"<!-- /{name} -->")[0].strip()
 
 
-def test_parameters_are_those_of_the_table():
-    assert between("parameters") == markdown_table(TABLES["image_classifier"]).strip(), (
-        "run: python tools/update_readme.py"
-    )
+def test_parameters_are_those_of_the_tables():
+    assert between("parameters") == markdown_table(TABLES["image_classifier"]).strip(), UPDATE
+    for name in ("attitude_estimator", "gyro_corrector"):
+        assert between(f"parameters {name}") == markdown_table(own_rows(name)).strip(), UPDATE
 
 
-def test_topics_are_those_of_the_node():
+@pytest.mark.parametrize("executable", TABLES)
+def test_topics_are_those_of_the_node(executable):
     pytest.importorskip("rclpy")
-    from nn_perception.nodes.image_classifier import EXECUTABLE
-
-    rows = [f"| {way} | `{topic}` | {what} |" for way, topic, what in EXECUTABLE.topics]
-    assert between("topics").splitlines()[2:] == rows, "run: python tools/update_readme.py"
+    module = importlib.import_module(f"nn_perception.nodes.{executable}")
+    rows = [f"| {way} | `{topic}` | {what} |" for way, topic, what in module.EXECUTABLE.topics]
+    mark = "topics" if executable == "image_classifier" else f"topics {executable}"
+    assert between(mark).splitlines()[2:] == rows, UPDATE
 
 
 def test_results_were_written_by_bench():

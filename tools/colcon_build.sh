@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Build the package with colcon in a temporary workspace and look its executable up as `ros2 run`
+# Build the package with colcon in a temporary workspace and look its executables up as `ros2 run`
 # does. colcon lives in an environment of its own, which sees the packages of .venv as a robot's
 # Python sees those of its distribution.
 set -euo pipefail
@@ -47,38 +47,46 @@ set +u
 source "$workspace/install/local_setup.bash"
 set -u
 "$colcon/bin/python" - <<'CHECK'
-"""Find and start the executable the way `ros2 run nn_perception image_classifier` does."""
+"""Find and start each executable the way `ros2 run nn_perception NAME` does."""
 import os
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from ament_index_python.packages import get_package_prefix, get_package_share_directory
 
+NODES = "nn_perception.nodes."
 prefix = Path(get_package_prefix("nn_perception"))
-executable = prefix / "lib" / "nn_perception" / "image_classifier"
+folder = prefix / "lib" / "nn_perception"
 share = Path(get_package_share_directory("nn_perception"))
-problems = []
-if not os.access(executable, os.X_OK):
-    problems.append(f"{executable} is not there or not executable")
+scripts = {script for script in entry_points(group="console_scripts")}
+names = sorted({script.name for script in scripts if script.value.startswith(NODES)})
+problems = [] if names else ["setup.py names no node"]
 for pattern in ("package.xml", "launch/*.launch.py", "config/*.xml", "models/*/config.json"):
     found = sorted(share.glob(pattern))
     print(f"share/nn_perception/{pattern}: {len(found)}")
     if not found:
         problems.append(f"{share} holds no {pattern}")
+for name in names:
+    if not os.access(folder / name, os.X_OK):
+        problems.append(f"{folder / name} is not there or not executable")
+    for file in (share / "launch" / f"{name}.launch.py", share / "config" / f"{name}.yaml"):
+        if not file.is_file():
+            problems.append(f"{file} is not there")
 where = "import nn_perception; print(nn_perception.__file__)"
 got = subprocess.run([sys.executable, "-c", where], text=True, capture_output=True).stdout
 if str(prefix) not in got:
     problems.append(f"nn_perception is imported from {got.strip()}, not from {prefix}")
-if not problems:
+for name in [] if problems else names:
     # An argument that rclpy refuses: the executable starts, imports everything, says so and exits.
     run = subprocess.run(
-        [str(executable), "--ros-args", "-p", "not-a-parameter"],
+        [str(folder / name), "--ros-args", "-p", "not-a-parameter"],
         text=True, capture_output=True, timeout=60,
     )
-    print(f"image_classifier with a bad argument: exit code {run.returncode}")
+    print(f"{name} with a bad argument: exit code {run.returncode}")
     if run.returncode == 0 or "not-a-parameter" not in run.stdout + run.stderr:
-        problems.append(f"image_classifier did not start: {run.stdout}{run.stderr}")
-print("\n".join(problems) or f"ros2 run would start {executable.relative_to(prefix.parent)}")
+        problems.append(f"{name} did not start: {run.stdout}{run.stderr}")
+print("\n".join(problems) or f"ros2 run would start {', '.join(names)}")
 sys.exit(bool(problems))
 CHECK

@@ -226,6 +226,11 @@ TABLES: Mapping[str, tuple[Parameter, ...]] = MappingProxyType(
 """The table of each executable."""
 
 
+def own_rows(executable: str) -> tuple[Parameter, ...]:
+    """Return the rows in which an executable differs from what all have in common."""
+    return tuple(row for row in TABLES[executable] if row not in COMMON)
+
+
 def check_changes(table: Mapping[str, Parameter], changes: Mapping[str, Any]) -> None:
     """Check that all changes may be made to a running node.
 

@@ -32,8 +32,7 @@ def overrides_of(tree):
 
 
 def test_there_are_launch_files_and_executables():
-    assert [path.name for path in FILES]
-    assert "image_classifier" in EXECUTABLES
+    assert EXECUTABLES == set(TABLES) == {path.name.partition(".")[0] for path in FILES}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -1,0 +1,75 @@
+"""Starts the attitude estimator, which configures and activates itself.
+
+Defaults stand in ``config/attitude_estimator.yaml`` and nowhere else: an argument that is left
+empty does not override the parameter file.
+"""
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+CONFIG = PathJoinSubstitution([FindPackageShare("nn_perception"), "config"])
+PARAMETERS_FILE = PathJoinSubstitution([CONFIG, "attitude_estimator.yaml"])
+
+# Parameter -> type and description; each is an argument of the same name.
+OVERRIDES = {
+    "model": (str, "name of the bundle below model_root"),
+    "model_root": (str, "directory below which models are looked for"),
+    "device": (str, "auto, cpu, cuda or cuda:N"),
+    "sensor_delay_s": (float, "time by which the measurements lag behind the motion"),
+    "imus": (str, "names of several IMUs, separated by commas"),
+    "autostart": (bool, "configure and activate at start"),
+    "use_sim_time": (bool, "take the time from /clock"),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument(
+                "params_file", default_value=PARAMETERS_FILE, description="parameter file"
+            ),
+            DeclareLaunchArgument("namespace", default_value="", description="of the node"),
+            DeclareLaunchArgument(
+                "imu_topic",
+                default_value="imu/data_raw",
+                description="where the samples come from; with 'imus' remap NAME/imu/data_raw",
+            ),
+            DeclareLaunchArgument(
+                "log_level",
+                default_value="info",
+                choices=["debug", "info", "warn", "error", "fatal"],
+                description="least severe messages that are logged",
+            ),
+            *(
+                DeclareLaunchArgument(
+                    name, default_value="", description=f"{text}; empty: as in params_file"
+                )
+                for name, (_, text) in OVERRIDES.items()
+            ),
+            OpaqueFunction(function=_estimator),
+        ]
+    )
+
+
+def _estimator(context: LaunchContext) -> list[Node]:
+    given = {name: LaunchConfiguration(name).perform(context) for name in OVERRIDES}
+    overrides = {
+        name: ParameterValue(value, value_type=OVERRIDES[name][0])
+        for name, value in given.items()
+        if value
+    }
+    return [
+        Node(
+            package="nn_perception",
+            executable="attitude_estimator",
+            namespace=LaunchConfiguration("namespace"),
+            parameters=[LaunchConfiguration("params_file"), overrides],
+            remappings=[("imu/data_raw", LaunchConfiguration("imu_topic"))],
+            arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
+            output="screen",
+        )
+    ]
