@@ -105,9 +105,7 @@ class BagWriter:
         Raises:
             BagError: the topic was not added, or the message is not of its type.
         """
-        connection = self._connections.get(topic)
-        if connection is None:
-            raise BagError(f"{self.path}: topic {topic!r} was not added; call add_topic first")
+        connection = self._connection(topic)
         try:
             data = default_typestore().serialize_cdr(message, connection.msgtype)
         except Exception as error:  # a wrong object raises whatever the first wrong field raises
@@ -116,6 +114,20 @@ class BagWriter:
                 f"{connection.msgtype} ({error}); make it with message_class"
             ) from error
         self._open().write(connection, time_ns, data)
+
+    def write_raw(self, topic: str, time_ns: int, data: bytes) -> None:
+        """Append a message that is serialised (CDR) already; see `write`.
+
+        Raises:
+            BagError: the topic was not added.
+        """
+        self._open().write(self._connection(topic), time_ns, data)
+
+    def _connection(self, topic: str) -> Any:
+        connection = self._connections.get(topic)
+        if connection is None:
+            raise BagError(f"{self.path}: topic {topic!r} was not added; call add_topic first")
+        return connection
 
     def _open(self) -> Writer:
         if self._writer is None:

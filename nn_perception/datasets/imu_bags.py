@@ -12,9 +12,7 @@ Stamps and bag times are equal. Magnetic field, velocity and biases are not kept
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,8 @@ import numpy as np
 from nn_perception.datasets.bag_types import message_class
 from nn_perception.datasets.bag_writer import START_NS, BagWriter, Storage, header
 from nn_perception.datasets.bags import BagReader
-from nn_perception.datasets.imu import BoolArray, Float64Array, ImuSequence, interpolate
+from nn_perception.datasets.imu import Float64Array, ImuSequence
+from nn_perception.datasets.imu_truth import MAX_TRUTH_GAP_S, StampedRows, pose_row, truth_at
 from nn_perception.errors import BagError, DatasetError, MessageError
 from nn_perception.inertial.cdr import reading_from_cdr
 from nn_perception.messages import stamp_ns
@@ -40,11 +39,7 @@ POSE_TOPIC = "/truth/pose"
 MOVING_TOPIC = "/truth/moving"
 DELAY_TOPIC = "/truth/sensor_delay"
 SENSOR_FRAME, EARTH_FRAME = "imu_link", "map"
-MAX_TRUTH_GAP_S = 0.03
-"""Between poses that are further apart than this the truth is unknown."""
-
 _UNKNOWN = np.zeros(9)
-_UNIT_TOLERANCE = 0.01
 
 
 def write_imu_bag(
@@ -164,37 +159,17 @@ def read_imu_bag(
 
 
 @dataclass
-class _Stream:
-    """Rows with increasing stamps; what does not fit is counted."""
-
-    stamps: list[int] = field(default_factory=list)
-    rows: list[tuple[float, ...]] = field(default_factory=list)
-    dropped: Counter[str] = field(default_factory=Counter)
-
-    def add(self, stamp: int, row: tuple[float, ...]) -> None:
-        if self.stamps and stamp <= self.stamps[-1]:
-            self.dropped["repeated" if stamp == self.stamps[-1] else "out of order"] += 1
-            return
-        self.stamps.append(stamp)
-        self.rows.append(row)
-
-    def times_s(self, start_ns: int) -> Float64Array:
-        # Differences of whole numbers: stamps of today do not fit into a float64.
-        return np.array([stamp - start_ns for stamp in self.stamps], np.float64) * 1e-9
-
-
-@dataclass
-class _Streams:
+class _Bag:
     """What is read of a bag."""
 
-    samples: _Stream = field(default_factory=_Stream)
-    poses: _Stream = field(default_factory=_Stream)
-    moving: _Stream = field(default_factory=_Stream)
+    samples: StampedRows = field(default_factory=StampedRows)
+    poses: StampedRows = field(default_factory=StampedRows)
+    moving: StampedRows = field(default_factory=StampedRows)
     delay_s: float = 0.0
 
 
-def _fill(bag: BagReader, imu: str, pose: str | None) -> _Streams:
-    streams = _Streams()
+def _fill(bag: BagReader, imu: str, pose: str | None) -> _Bag:
+    streams = _Bag()
     moving, delay = _named(bag, MOVING_TOPIC), _named(bag, DELAY_TOPIC)
     for _, _, data in bag.raw_messages([imu]):
         _add_sample(streams.samples, data)
@@ -208,19 +183,11 @@ def _fill(bag: BagReader, imu: str, pose: str | None) -> _Streams:
     return streams
 
 
-def _sequence(path: Path, streams: _Streams, max_gap_s: float) -> ImuSequence:
+def _sequence(path: Path, streams: _Bag, max_gap_s: float) -> ImuSequence:
     samples, poses, moving = streams.samples, streams.poses, streams.moving
     start_ns = samples.stamps[0]
     time_s, measured = samples.times_s(start_ns), np.array(samples.rows)
-    truth: dict[str, Any] = {}
-    if len(poses.stamps) > 1:
-        rows, at_s = np.array(poses.rows), poses.times_s(start_ns)
-        truth["orientation_xyzw"] = interpolate(time_s, at_s, rows[:, 3:], max_gap_s, turn=True)
-        truth["position_m"] = interpolate(time_s, at_s, rows[:, :3], max_gap_s, turn=False)
-    if moving.stamps:
-        truth["movement"] = held(
-            time_s, moving.times_s(start_ns), np.array([row[0] > 0.0 for row in moving.rows])
-        )
+    truth = truth_at(time_s, start_ns, poses, moving, max_gap_s)
     return ImuSequence(
         name=path.stem if path.suffix in (".mcap", ".db3") else path.name,
         time_s=time_s,
@@ -233,13 +200,7 @@ def _sequence(path: Path, streams: _Streams, max_gap_s: float) -> ImuSequence:
     )
 
 
-def held(time_s: Float64Array, change_s: Float64Array, states: BoolArray) -> BoolArray:
-    """Return the state (N,) at each time, set at its last change; False before the first."""
-    last = np.searchsorted(change_s, time_s, side="right") - 1
-    return states[np.maximum(last, 0)] & (last >= 0)
-
-
-def _add_sample(samples: _Stream, data: bytes) -> None:
+def _add_sample(samples: StampedRows, data: bytes) -> None:
     try:
         reading = reading_from_cdr(data)
     except MessageError as error:
@@ -248,20 +209,7 @@ def _add_sample(samples: _Stream, data: bytes) -> None:
     samples.add(reading.stamp_ns, (*reading.gyro_rad_s, *reading.accel_m_s2))
 
 
-def pose_row(message: Any) -> tuple[float, ...] | None:
-    """Return x, y, z, qx, qy, qz, qw of a PoseStamped, the quaternion of norm 1.
-
-    None where they are not finite or the quaternion is far from unit: motion capture that lost
-    the body says so in such ways.
-    """
-    p, q = message.pose.position, message.pose.orientation
-    norm = math.hypot(q.x, q.y, q.z, q.w)
-    if not (abs(norm - 1.0) <= _UNIT_TOLERANCE and math.isfinite(p.x + p.y + p.z)):
-        return None
-    return (p.x, p.y, p.z, q.x / norm, q.y / norm, q.z / norm, q.w / norm)
-
-
-def _add_pose(poses: _Stream, message: Any) -> None:
+def _add_pose(poses: StampedRows, message: Any) -> None:
     row = pose_row(message)
     if row is None:
         poses.dropped["without a unit quaternion"] += 1
