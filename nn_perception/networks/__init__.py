@@ -1,7 +1,7 @@
 """Network architectures by name; torch is imported when one is built, not before.
 
-Every network takes a raw image batch (N, C, H, W), uint8 or float in 0..255, and returns logits
-(N, classes) as float32.
+An image classifier takes a raw batch (N, C, H, W), uint8 or float in 0..255, and returns logits
+(N, classes) as float32; what others take and return, each says.
 """
 
 from __future__ import annotations
@@ -108,3 +108,4 @@ def _to_tuple(value: Any) -> Any:
 register_network("mlp", "nn_perception.networks.mlp:Mlp")
 register_network("lecture_cnn", "nn_perception.networks.cnn:LectureCnn")
 register_network("digit_cnn", "nn_perception.networks.cnn:DigitCnn")
+register_network("imu_noise", "nn_perception.networks.imu_noise:ImuNoise")

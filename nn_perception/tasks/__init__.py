@@ -62,6 +62,22 @@ BUILT_IN = (
         evaluation="nn_perception.evaluation.image_classification:ClassificationEvaluation",
         default_model="digits",
     ),
+    Task(
+        name="attitude",
+        summary="orientation with covariance from an IMU, without a magnetometer",
+        pipeline="nn_perception.tasks.attitude.pipeline:AttitudePipeline",
+        learning="nn_perception.tasks.attitude.learning:AttitudeLearning",
+        evaluation="nn_perception.evaluation.attitude:AttitudeEvaluation",
+        default_model="attitude",
+    ),
+    Task(
+        name="gyro",
+        summary="corrected angular rate and its bias from an IMU (Brossard 2020)",
+        pipeline="nn_perception.tasks.gyro.pipeline:GyroPipeline",
+        learning="nn_perception.tasks.gyro.learning:GyroLearning",
+        evaluation="nn_perception.evaluation.gyro:GyroEvaluation",
+        default_model="gyro",
+    ),
 )
 
 

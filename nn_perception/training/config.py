@@ -35,6 +35,7 @@ class TrainingConfig:
         keep: which weights become the bundle: ``best`` on the validation split, or ``last``.
         validation_fraction: part of the training data held out for validation.
         augment: random distortions of the training inputs.
+        task_arguments: what only this task's training knows; each task checks its own.
         mixed_precision: ``auto`` (bfloat16 on a GPU, and on a CPU with matrix units), ``on``,
             ``off``.
         compile: ``torch.compile``: ``auto`` (on a GPU), ``on``, ``off``.
@@ -63,6 +64,7 @@ class TrainingConfig:
     keep: Literal["best", "last"] = "best"
     validation_fraction: float = 0.1
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    task_arguments: dict[str, Any] = field(default_factory=dict)
     mixed_precision: Literal["auto", "on", "off"] = "off"
     compile: Literal["auto", "on", "off"] = "auto"
     deterministic: bool = True

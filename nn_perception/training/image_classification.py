@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,13 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-import yaml
 from torch import Tensor, nn
 
 from nn_perception.bundle import ArraySpec
-from nn_perception.config import from_mapping
 from nn_perception.datasets.arrays import ImageSet, stratified_split
-from nn_perception.errors import ConfigError, nearest
 from nn_perception.evaluation.calibration import fit_temperature
 from nn_perception.evaluation.classification import classification_metrics
 from nn_perception.networks import build_network
@@ -24,6 +20,7 @@ from nn_perception.tasks.classification import ImagePreprocessing, prepare_image
 from nn_perception.training.augment import AugmentConfig, apply, draw
 from nn_perception.training.config import TrainingConfig
 from nn_perception.training.learning import Export, Predict
+from nn_perception.training.recipes import read_recipe
 
 PROBES = 64
 
@@ -77,18 +74,7 @@ class ImageClassificationLearning:
         Raises:
             ConfigError: the task has no recipe for the network.
         """
-        name = network or cls.default_network
-        folder = resources.files(cls.recipes)
-        known = sorted(
-            entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".yaml")
-        )
-        if name not in known:
-            raise ConfigError(
-                f"task '{cls.task}' has no recipe for network '{name}'{nearest(name, known)} "
-                f"(there are: {', '.join(known)}); give a whole configuration by --config"
-            )
-        values = yaml.safe_load(folder.joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
-        return from_mapping(TrainingConfig, values)
+        return read_recipe(cls.recipes, cls.task, network or cls.default_network)
 
     def build_network(self) -> nn.Module:
         """See `Learning.build_network`."""
@@ -102,6 +88,10 @@ class ImageClassificationLearning:
             "classes": len(self.data.class_names),
         }
         return {**self.config.network_arguments, **decided}
+
+    def bundle_network(self, network: nn.Module) -> nn.Module:
+        """A classifier goes into its bundle as it is."""
+        return network
 
     def move_to(self, device: torch.device) -> None:
         """See `Learning.move_to`."""

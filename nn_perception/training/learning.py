@@ -83,6 +83,10 @@ class Learning(Protocol):
         """Return the arguments with which `build_network` builds it."""
         ...
 
+    def bundle_network(self, network: nn.Module) -> nn.Module:
+        """Return the part of the trained network that goes into the bundle, usually all of it."""
+        ...
+
     def move_to(self, device: torch.device) -> None:
         """Move the data to the device; batches are gathered there."""
         ...

@@ -137,8 +137,11 @@ class Trainer:
         compiled = self.config.compile == "on" or (
             self.config.compile == "auto" and self.device.type == "cuda"
         )
-        model = torch.compile(self.network, dynamic=False) if compiled else self.network
-        self._model = distributed.wrap(model, self.ranks, self.device)  # type: ignore[arg-type]
+        if compiled:
+            # A network that loops over time names its step: unrolled, it would compile for hours.
+            part = getattr(self.network, "recurrent", self.network)
+            part.compile(dynamic=False)
+        self._model = distributed.wrap(self.network, self.ranks, self.device)
         self._optimizer = make_optimizer(self.network, self.config)
         self._weights = split_parameters(self.network)[0]
         self._average = (

@@ -105,6 +105,7 @@ def train_task(
     if learning.half_weights:
         round_to_half(fit.network)  # before anything is calibrated or measured
     export = learning.export(trainer.predict())
+    network = learning.bundle_network(fit.network)
     names = [CONFIG_FILE, METRICS_FILE]
     try:
         plot_learning_curve(fit.history, run_dir / CURVE_FILE)
@@ -114,11 +115,11 @@ def train_task(
     bundle = export_bundle(
         out,
         task=task,
-        network=fit.network,
+        network=network,
         arguments=learning.network_arguments(),
         config=config,
         export=export,
-        card=card_text(task, config, export, fit.network, command),
+        card=card_text(task, config, export, network, command),
         extra={f"training/{name}": (run_dir / name).read_bytes() for name in names},
     )
     shutil.rmtree(run_dir / "checkpoint", ignore_errors=True)

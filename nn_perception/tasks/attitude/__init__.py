@@ -1,0 +1,1 @@
+"""Orientation from an inertial sensor: a Kalman filter whose noise a network tells."""
