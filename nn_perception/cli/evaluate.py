@@ -10,6 +10,8 @@ DESCRIPTION = """Measure a bundle on labelled data, through the pipeline that th
 
 For a classifier PATH is a directory of MNIST idx files (the test split is used), a folder of
 pictures per class, or an .npz with 'images' uint8 (N,H,W[,C]) and 'labels'.
+For 'attitude' and 'gyro' it is a directory of recordings (.npz of BROAD, EuRoC or TUM-VI, or
+bags), or one of them. The figures of VQF, RIANN and plain integration are computed beside.
 """
 
 
@@ -24,6 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--card", action="store_true", help="put the figures into the bundle's README.md"
     )
+    parser.add_argument(
+        "--tum", type=Path, metavar="DIR", help="write estimate and truth for evo (attitude, gyro)"
+    )
     add_engine_arguments(parser)
 
 
@@ -31,6 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate."""
     from nn_perception.bundle_writer import add_to_card
     from nn_perception.cli.common import format_table, text_stream, write_json
+    from nn_perception.errors import ConfigError
     from nn_perception.progress import progress_bar
     from nn_perception.tasks import get_task
     from nn_perception.tasks.loading import open_pipeline
@@ -39,7 +45,10 @@ def run(arguments: argparse.Namespace) -> int:
     pipeline = open_pipeline(arguments.bundle, device=arguments.device, threads=arguments.threads)
     bundle = pipeline.bundle
     evaluation = get_task(bundle.task).load_evaluation()(pipeline)
-    with progress_bar(None, "evaluate", "picture") as bar:
+    if arguments.tum and not hasattr(evaluation, "write_tum"):
+        raise ConfigError(f"--tum is for orientations; the task '{bundle.task}' has none")
+    unit = getattr(evaluation, "progress_unit", "sample")
+    with progress_bar(None, "evaluate", unit) as bar:
         evaluation.evaluate_data(arguments.data, bar.update)
     facts = {
         "bundle": f"{bundle.name} ({bundle.id})",
@@ -55,6 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
         add_to_card(
             bundle.path, "Measured on data that was not trained on", f"{table}\n\n{command}"
         )
+    if arguments.tum:
+        files = evaluation.write_tum(arguments.tum)
+        print(f"trajectories  {len(files)} files in {arguments.tum}", file=out)
     if arguments.report:
         page = evaluation.write_report(
             arguments.report, title=f"{bundle.name}: evaluation", facts=facts

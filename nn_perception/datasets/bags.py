@@ -144,11 +144,14 @@ class BagReader:
         repair = "name one of them" if fits else f"record one; the bag holds {all_names}"
         raise BagError(f"{self.path}: {what}; {there}; {repair}")
 
-    def messages(self, topics: Sequence[str] | None = None) -> Iterator[tuple[str, int, Any]]:
+    def messages(
+        self, topics: Sequence[str] | None = None, raw: Collection[str] = ()
+    ) -> Iterator[tuple[str, int, Any]]:
         """Iterate over decoded messages in the order of bag time.
 
         Args:
             topics: names; all when None. Checked at once, before the first message.
+            raw: those of them whose messages come serialised (CDR).
 
         Returns:
             Iterator of (topic, bag time in ns, message). A message has the fields of its
@@ -159,7 +162,7 @@ class BagReader:
         """
         connections = self._connections(topics)
         stores = {connection.msgtype: typestore_for(connection) for connection in connections}
-        return self._decode(connections, stores)
+        return self._decode(connections, stores, frozenset(raw))
 
     def raw_messages(self, topics: Sequence[str] | None = None) -> Iterator[tuple[str, int, bytes]]:
         """As :meth:`messages`, with the serialised (CDR) message, for publishing as it is."""
@@ -180,11 +183,14 @@ class BagReader:
         return [connection for connection in reader.connections if connection.topic in chosen]
 
     def _decode(
-        self, connections: Collection[Any], stores: dict[str, Typestore]
+        self, connections: Collection[Any], stores: dict[str, Typestore], raw: frozenset[str]
     ) -> Iterator[tuple[str, int, Any]]:
         decode = {name: store.deserialize_cdr for name, store in stores.items()}
         for connection, time_ns, data in self._read(connections):
             msgtype = connection.msgtype
+            if connection.topic in raw:
+                yield connection.topic, time_ns, data
+                continue
             try:
                 message = decode[msgtype](data, msgtype)
             except Exception as error:  # bytes that do not fit the type raise anything

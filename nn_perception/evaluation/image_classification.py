@@ -38,11 +38,13 @@ class ClassificationEvaluation:
     Attributes:
         source: what `evaluate_data` was given, in words.
         truth: the label topic: one hypothesis per image, matched by the header's stamp.
+        progress_unit: what `evaluate_data` counts.
         result_type: message type of `to_message`.
         result_topic: where `to_message` is recorded.
     """
 
     truth: ClassVar[tuple[InputSpec, ...]] = (InputSpec("label", (LABEL_TYPE,), "every"),)
+    progress_unit: ClassVar[str] = "picture"
     result_type = LABEL_TYPE
     result_topic = "/classification"
 

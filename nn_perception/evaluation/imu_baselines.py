@@ -84,11 +84,19 @@ def bias_at_rest(sequence: ImuSequence) -> Float64Array:
     return bias
 
 
-def with_delay(baseline: Baseline) -> Baseline:
-    """Return the baseline with its orientation predicted ahead by the sensor's delay."""
-    return lambda sequence: predict_ahead(
-        baseline(sequence), sequence.gyro_rad_s, sequence.sensor_delay_s
-    )
+def vqf_told_delay(sequence: ImuSequence) -> Float64Array:
+    """Run VQF, and turn its orientation on by the rate so that the sensor's delay is made up for.
+
+    By the delay less half a period: VQF holds each reading over the period before its stamp, and
+    is thus half a period ahead of `ImuSequence.sensor_delay_s`'s definition. Of BROAD's 24 trials
+    the mean inclination error is 0.53 degrees so, and 0.60 with the whole delay: a rival is shown
+    at its best.
+
+    Raises:
+        ImportError: the package is missing.
+    """
+    ahead_s = sequence.sensor_delay_s - 0.5 / sequence.rate_hz
+    return predict_ahead(vqf_orientation(sequence), sequence.gyro_rad_s, ahead_s)
 
 
 def vqf_orientation(sequence: ImuSequence) -> Float64Array:

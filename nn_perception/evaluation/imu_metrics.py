@@ -156,7 +156,9 @@ def normalised_errors(
     return figures
 
 
-def predict_ahead(quat_xyzw: Float64Array, gyro_rad_s: Float64Array, delay_s: float) -> Float64Array:
+def predict_ahead(
+    quat_xyzw: Float64Array, gyro_rad_s: Float64Array, delay_s: float
+) -> Float64Array:
     """Turn orientations (N, 4) on by the rate (N, 3) for ``delay_s``: q * exp(rate * delay)."""
     ahead: Float64Array = quat_multiply(quat_xyzw, quat_exp(gyro_rad_s * delay_s))
     return ahead

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from nn_perception.datasets.bags import BagReader
-from nn_perception.errors import BagError, MessageError
+from nn_perception.errors import BagError, MessageError, NnPerceptionError
 from nn_perception.evaluation.latency import LatencyRecorder
+from nn_perception.evaluation.topics import choose_topics
 from nn_perception.tasks.pipeline import InputSpec, Pipeline
+
+__all__ = ["CHUNK", "Evaluation", "ProgressCallback", "Replay", "choose_topics", "replay"]
 
 ProgressCallback = Callable[[int], None]
 """Called with the number of input messages done since the last call."""
 
 
+CHUNK = 256
+"""Messages that a pipeline with ``process_many`` gets together."""
+
+
 class Evaluation(Protocol):
-    """Compares a pipeline's results with the truth; each task has one."""
+    """Compares a pipeline's results with the truth; each task has one.
+
+    Truth and results come in any order. An evaluation may have ``raw_types``, message types whose
+    inputs it decodes itself, and ``take_in(data)`` for them: it returns what the pipeline gets and
+    what `add_result` gets, as a node's intake does, or raises `MessageError`.
+    """
 
     truth: ClassVar[tuple[InputSpec, ...]]
 
@@ -121,15 +133,19 @@ def replay(
         done = Replay(topics=chosen)
         inputs = {chosen[spec.name]: spec.name for spec in pipeline.inputs}
         truths = {chosen[s.name]: s.name for s in evaluation.truth if s.name in chosen}
+        raw_types = getattr(evaluation, "raw_types", ())
+        raw = {topic for topic in inputs if reader.topics[topic].type in raw_types}
+        run = _Run(pipeline, evaluation, done)
         first_ns = last_ns = 0
-        for topic, time_ns, message in reader.messages([*inputs, *truths]):
+        for topic, time_ns, message in reader.messages([*inputs, *truths], raw):
             if topic in truths:
                 evaluation.add_truth(truths[topic], message, time_ns)
                 continue
             first_ns, last_ns = first_ns or time_ns, time_ns
-            _process(pipeline, evaluation, done, inputs[topic], message, time_ns)
+            run.add(inputs[topic], message, time_ns, raw=topic in raw)
             if on_progress is not None and done.messages % 100 == 0:
                 on_progress(100)
+        run.flush()
     if on_progress is not None:
         on_progress(done.messages % 100)
     done.seconds = time.perf_counter() - start
@@ -139,81 +155,71 @@ def replay(
     return done
 
 
-def _process(
-    pipeline: Pipeline,
-    evaluation: Evaluation,
-    done: Replay,
-    name: str,
-    message: Any,
-    time_ns: int,
-) -> None:
-    done.messages += 1
-    try:
-        result = pipeline.process(name, message)
-    except MessageError as error:
-        done.bad[error.kind] += 1
-        done.bad_example.setdefault(error.kind, str(error))
-        return
-    if result is None:
-        return
-    done.answered += 1
-    for stage, seconds in result.stage_s.items():
-        done.latency.add(stage, seconds)
-    evaluation.add_result(message, result, time_ns)
+class _Entry(NamedTuple):
+    """A message that waits: for the pipeline, and for the evaluation."""
+
+    name: str
+    given: Any
+    kept: Any
+    time_ns: int
 
 
-def choose_topics(
-    available: Mapping[str, Any],
-    inputs: tuple[InputSpec, ...],
-    truths: tuple[InputSpec, ...],
-    wanted: Mapping[str, str],
-) -> dict[str, str]:
-    """Return the bag's topic of each input, and of each truth that the bag has.
+class _Run:
+    """Collects messages and runs the pipeline on as many as it takes together."""
 
-    Args:
-        available: topic -> information with ``.type``.
-        inputs: what the pipeline needs.
-        truths: what the evaluation can use.
-        wanted: topics named by the user, by input name.
+    def __init__(self, pipeline: Pipeline, evaluation: Any, done: Replay) -> None:
+        self._pipeline, self._evaluation, self._done = pipeline, evaluation, done
+        self._process_many = getattr(pipeline, "process_many", None)
+        self._waiting: list[_Entry] = []
 
-    Raises:
-        BagError: a needed topic is missing, of a wrong type, or ambiguous.
-    """
-    known = {spec.name for spec in (*inputs, *truths)}
-    for name in wanted:
-        if name not in known:
-            raise BagError(f"'{name}' is no input here; expected one of {', '.join(sorted(known))}")
-    chosen: dict[str, str] = {}
-    for spec in (*inputs, *truths):
-        topic = _choose(available, spec, wanted.get(spec.name), needed=spec in inputs)
-        if topic is not None:
-            chosen[spec.name] = topic
-    return chosen
+    def add(self, name: str, message: Any, time_ns: int, *, raw: bool) -> None:
+        """Take one input message; ``raw`` when it is serialised."""
+        self._done.messages += 1
+        if raw:
+            try:
+                given, kept = self._evaluation.take_in(message)
+            except MessageError as error:
+                self._bad(error)
+                return
+        else:
+            given = kept = message
+        self._waiting.append(_Entry(name, given, kept, time_ns))
+        if self._process_many is None or len(self._waiting) >= CHUNK:
+            self.flush()
 
+    def flush(self) -> None:
+        """Answer what waits."""
+        waiting, self._waiting = self._waiting, []
+        done, latency, add_result = self._done, self._done.latency, self._evaluation.add_result
+        for entry, answer in zip(waiting, self._answers(waiting), strict=True):
+            if isinstance(answer, MessageError):
+                self._bad(answer)
+            elif answer is not None:
+                done.answered += 1
+                for stage, seconds in answer.stage_s.items():
+                    latency.add(stage, seconds)
+                add_result(entry.kept, answer, entry.time_ns)
 
-def _choose(
-    available: Mapping[str, Any], spec: InputSpec, wanted: str | None, *, needed: bool
-) -> str | None:
-    listing = ", ".join(f"{topic} ({info.type})" for topic, info in available.items())
-    types = " or ".join(spec.types)
-    if wanted is not None:
-        topic = wanted if wanted in available else f"/{wanted}"
-        if topic not in available:
-            raise BagError(f"the bag has no topic '{wanted}'; it has: {listing}")
-        if available[topic].type not in spec.types:
-            raise BagError(f"{topic} is {available[topic].type}; '{spec.name}' needs {types}")
-        return topic
-    fitting = [topic for topic, info in available.items() if info.type in spec.types]
-    named = [topic for topic in fitting if spec.name in topic.split("/")]
-    if len(named) == 1:
-        return named[0]
-    if len(fitting) == 1 and needed:
-        return fitting[0]
-    if not needed:
-        return None
-    if fitting:
-        raise BagError(
-            f"several topics could be '{spec.name}': {', '.join(fitting)}; choose one with "
-            f"--topic {spec.name}=TOPIC"
-        )
-    raise BagError(f"the bag has no topic of type {types}; it has: {listing or 'no topics'}")
+    def _answers(self, entries: Sequence[_Entry]) -> Sequence[Any]:
+        """Return a result, a `MessageError` or None for each."""
+        if self._process_many is None:
+            return [self._answer(entry) for entry in entries]
+        if not entries:
+            return ()
+        answers: Sequence[Any] = self._process_many([(e.name, e.given) for e in entries])
+        if len(answers) != len(entries):
+            raise NnPerceptionError(
+                f"{type(self._pipeline).__name__}.process_many gave {len(answers)} answers to "
+                f"{len(entries)} messages; it must give one for each"
+            )
+        return answers
+
+    def _answer(self, entry: _Entry) -> Any:
+        try:
+            return self._pipeline.process(entry.name, entry.given)
+        except MessageError as error:
+            return error
+
+    def _bad(self, error: MessageError) -> None:
+        self._done.bad[error.kind] += 1
+        self._done.bad_example.setdefault(error.kind, str(error))

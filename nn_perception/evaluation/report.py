@@ -24,7 +24,7 @@ from nn_perception.evaluation.plots import (
     plot_wrong,
 )
 
-__all__ = ["Report", "write_classification_report"]
+__all__ = ["Report", "add_latency", "write_classification_report"]
 
 MAX_WRONG_SHOWN = 48
 
@@ -77,7 +77,7 @@ def write_classification_report(
         _add_errors(report, metrics, wrong)
         _add_classes(report, metrics)
     if latency:
-        _add_latency(report, latency)
+        add_latency(report, latency)
     if history:
         report.figure(
             "Learning curve",
@@ -144,7 +144,8 @@ def _add_classes(report: Report, metrics: ClassificationMetrics) -> None:
     )
 
 
-def _add_latency(report: Report, latency: Seconds) -> None:
+def add_latency(report: Report, latency: Seconds) -> None:
+    """Add histograms and a table of the seconds per stage."""
     stages = {name: np.asarray(seconds, np.float64) for name, seconds in latency.items()}
     if len(stages) > 1 and len({len(seconds) for seconds in stages.values()}) == 1:
         stages["all stages"] = np.sum(list(stages.values()), axis=0)

@@ -1,0 +1,66 @@
+"""Which topic of a bag is which input of a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nn_perception.errors import BagError
+from nn_perception.tasks.pipeline import InputSpec
+
+
+def choose_topics(
+    available: Mapping[str, Any],
+    inputs: tuple[InputSpec, ...],
+    truths: tuple[InputSpec, ...],
+    wanted: Mapping[str, str],
+) -> dict[str, str]:
+    """Return the bag's topic of each input, and of each truth that the bag has.
+
+    Args:
+        available: topic -> information with ``.type``.
+        inputs: what the pipeline needs.
+        truths: what the evaluation can use.
+        wanted: topics named by the user, by input name.
+
+    Raises:
+        BagError: a needed topic is missing, of a wrong type, or ambiguous.
+    """
+    known = {spec.name for spec in (*inputs, *truths)}
+    for name in wanted:
+        if name not in known:
+            raise BagError(f"'{name}' is no input here; expected one of {', '.join(sorted(known))}")
+    chosen: dict[str, str] = {}
+    for spec in (*inputs, *truths):
+        topic = _choose(available, spec, wanted.get(spec.name), needed=spec in inputs)
+        if topic is not None:
+            chosen[spec.name] = topic
+    return chosen
+
+
+def _choose(
+    available: Mapping[str, Any], spec: InputSpec, wanted: str | None, *, needed: bool
+) -> str | None:
+    listing = ", ".join(f"{topic} ({info.type})" for topic, info in available.items())
+    types = " or ".join(spec.types)
+    if wanted is not None:
+        topic = wanted if wanted in available else f"/{wanted}"
+        if topic not in available:
+            raise BagError(f"the bag has no topic '{wanted}'; it has: {listing}")
+        if available[topic].type not in spec.types:
+            raise BagError(f"{topic} is {available[topic].type}; '{spec.name}' needs {types}")
+        return topic
+    fitting = [topic for topic, info in available.items() if info.type in spec.types]
+    named = [topic for topic in fitting if spec.name in topic.split("/")]
+    if len(named) == 1:
+        return named[0]
+    if len(fitting) == 1 and needed:
+        return fitting[0]
+    if not needed:
+        return None
+    if fitting:
+        raise BagError(
+            f"several topics could be '{spec.name}': {', '.join(fitting)}; choose one with "
+            f"--topic {spec.name}=TOPIC"
+        )
+    raise BagError(f"the bag has no topic of type {types}; it has: {listing or 'no topics'}")
