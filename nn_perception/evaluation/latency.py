@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,6 +71,15 @@ class LatencyRecorder:
             self._stages[stage].append(seconds)
         except KeyError:
             self._stages[stage] = deque((seconds,), maxlen=self._capacity)
+
+    def add_all(self, stage_s: Mapping[str, float]) -> None:
+        """Record one duration of several stages."""
+        stages = self._stages
+        for stage, seconds in stage_s.items():
+            if stage in stages:
+                stages[stage].append(seconds)
+            else:
+                self.add(stage, seconds)
 
     def clear(self) -> None:
         """Forget everything."""

@@ -169,6 +169,12 @@ class NodeProcess:
         pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
+    def cpu_s(self) -> float:
+        """Return the CPU time that the process has used so far, in seconds (Linux)."""
+        # The name in brackets may hold blanks; user and system time are the 14th and 15th field.
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def loaded_libraries(self) -> set[str]:
         """Return the files mapped into the process (Linux)."""
         lines = Path(f"/proc/{self.pid}/maps").read_text().splitlines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
@@ -60,9 +61,16 @@ class SpinThread:
         return True
 
     def _spin(self) -> None:
-        while self._running and self._node.context.ok():
+        spin_once = self._executor.spin_once
+        checked_s = -SPIN_TIMEOUT_S
+        while self._running:
+            now_s = time.monotonic()
+            if now_s - checked_s >= SPIN_TIMEOUT_S:  # asking it for each message would be dear
+                checked_s = now_s
+                if not self._node.context.ok():
+                    return
             try:
-                self._executor.spin_once(timeout_sec=SPIN_TIMEOUT_S)
+                spin_once(timeout_sec=SPIN_TIMEOUT_S)
             except ExternalShutdownException:
                 return
             except Exception as error:

@@ -6,6 +6,7 @@ A parameter callback blocks its executor while it loads a model. On one executor
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -85,9 +86,7 @@ class InputNode:
         return True
 
     def _subscribe(self, topic: InputTopic, store: Callable[[str, Any], None]) -> None:
-        def callback(message: Any, name: str = topic.name) -> None:
-            store(name, message)
-
+        callback = functools.partial(store, topic.name)
         self._node.create_subscription(
             topic.message_type, topic.topic, callback, topic.qos, raw=topic.raw
         )
