@@ -26,7 +26,15 @@ EXTRAS = {
         "matplotlib>=3.5",
         "tqdm>=4.60",
     ],
-    "eval": ["rosbags>=0.10", "matplotlib>=3.5", "roma>=1.4", "tqdm>=4.60"],
+    # vqf and riann: what the estimates of orientation are compared with.
+    "eval": [
+        "rosbags>=0.10",
+        "matplotlib>=3.5",
+        "riann>=0.2",
+        "roma>=1.4",
+        "tqdm>=4.60",
+        "vqf>=2.1",
+    ],
     # For a machine without a ROS distribution, for development and the demo. The release (Kilted,
     # Jazzy) is chosen by the constraints file.
     "ros": [

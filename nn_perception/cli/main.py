@@ -20,6 +20,7 @@ COMMANDS = (
     "info",
     "tasks",
     "download",
+    "convert",
     "demo",
     "bench",
     "study",

@@ -11,6 +11,8 @@ ROS and as fast as it goes, and compare the answers with the bag's label topic w
 
 BAG is a rosbag2 directory, or a bare .mcap or .db3 file. Topics are found by type; name them
 where several fit:  --topic image_raw=/front/image_raw --topic label=/truth
+Truth is a label topic for pictures, and for inertial sensors geometry_msgs/PoseStamped (pose) and,
+where they exist, std_msgs/Bool (moving) and std_msgs/Float64 (sensor_delay), see 'convert'.
 """
 
 
@@ -23,6 +25,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--topic", action="append", default=[], metavar="INPUT=TOPIC", help="may be repeated"
     )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=NUMBER",
+        help="setting of the pipeline, such as sensor_delay_s=0.004; may be repeated",
+    )  # fmt: skip
     add_json_argument(parser)
     parser.add_argument("--report", type=Path, metavar="DIR", help="write a page with pictures")
     parser.add_argument("--out", type=Path, metavar="BAG", help="record the answers")
@@ -42,11 +48,17 @@ def run(arguments: argparse.Namespace) -> int:
     if not all(wanted.values()):
         raise ConfigError("--topic is of the form INPUT=TOPIC, such as image_raw=/front/image_raw")
     out = text_stream(arguments.json)
-    pipeline = open_pipeline(arguments.model, device=arguments.device, threads=arguments.threads)
+    pipeline = open_pipeline(
+        arguments.model,
+        device=arguments.device,
+        threads=arguments.threads,
+        settings=_settings(arguments.set),
+    )
     bundle = pipeline.bundle
     evaluation = get_task(bundle.task).load_evaluation()(
         pipeline, keep_results=arguments.out is not None
     )
+    evaluation.source = arguments.bag.stem
     with progress_bar(None, "replay", "message") as bar:
         done = replay(arguments.bag, pipeline, evaluation, topics=wanted, on_progress=bar.update)
     facts = {
@@ -71,3 +83,18 @@ def run(arguments: argparse.Namespace) -> int:
         )
         print(f"report  {page}", file=out)
     return 0
+
+
+def _settings(items: list[str]) -> dict[str, float]:
+    from nn_perception.errors import ConfigError
+
+    found: dict[str, float] = {}
+    for item in items:
+        name, _, value = item.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise ConfigError(
+                f"--set {item}: expected NAME=NUMBER, such as sensor_delay_s=0.004"
+            ) from None
+    return found

@@ -115,7 +115,7 @@ def plot_up_vectors(outcomes: Sequence[Outcome], path: Path | None = None) -> by
         outcomes: up to three recordings, side by side.
         path: where to write the PNG as well.
     """
-    with Canvas(0.55 + WIDTH_IN / 3.0) as canvas:
+    with Canvas(0.8 + WIDTH_IN / 3.0) as canvas:
         columns = canvas.figure.subplots(1, 3, squeeze=False)[0]
         for axes, outcome in zip(columns, outcomes, strict=False):
             circle = np.linspace(0.0, 2.0 * np.pi, 200)

@@ -1,0 +1,31 @@
+"""``nn-perception convert``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "make bags of recordings in other formats"
+DESCRIPTION = """Make rosbag2 bags (MCAP) of recordings in other formats, with their truth.
+
+SOURCE is a file, and OUT the bag; or SOURCE is a directory, and OUT gets one bag for each file.
+
+imu  .npz of BROAD, EuRoC or TUM-VI: imu/data_raw (sensor_msgs/Imu), truth/pose
+     (geometry_msgs/PoseStamped, where the truth is known), truth/moving (std_msgs/Bool, at its
+     changes), truth/sensor_delay (std_msgs/Float64, seconds)
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("source", type=Path, metavar="SOURCE")
+    parser.add_argument("out", type=Path, metavar="OUT")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Convert."""
+    from nn_perception.datasets.converters import convert_to_bags
+
+    for file, bag, count in convert_to_bags(arguments.source, arguments.out):
+        print(f"{file.name} -> {bag}  {count:,} messages", flush=True)
+    return 0
