@@ -60,6 +60,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "swap": ("nn_perception.bench.live:swap", "frames lost while models are swapped"),
     "memory": ("nn_perception.bench.live:memory", "resident memory of the node"),
     "imu-node": ("nn_perception.bench.imu_live:run", "IMU node: CPU, latency, how many IMUs"),
+    "imu-replay": ("nn_perception.bench.imu_replaying:run", "200 Hz IMU, MCAP to answers"),
     "training": ("nn_perception.bench.training:run", "time to 98 % against the ordinary loop"),
     "projection": ("nn_perception.bench.projection:run", "projection onto SO(3) against SVD"),
     "gpu": ("nn_perception.bench.gpu:run", "training and engine on a GPU"),
