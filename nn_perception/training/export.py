@@ -98,10 +98,16 @@ def export_bundle(
 
 
 def to_onnx(network: nn.Module, export: Export) -> bytes:
-    """Export to ONNX with a dynamic batch axis, stripped of source paths."""
+    """Export to ONNX, stripped of source paths.
+
+    The first axis is the batch; a further axis without a size is time. Both may have any length.
+    """
     names = list(inspect.signature(network.forward).parameters)
-    batch = torch.export.Dim("batch", min=1)
-    shapes = {name: {0: batch} for name in names}
+    batch, time = torch.export.Dim("batch", min=1), torch.export.Dim("time", min=1)
+    shapes = {
+        name: {i: time if i else batch for i, size in enumerate(spec.shape) if size is None}
+        for name, spec in zip(names, export.inputs, strict=True)
+    }
     probe = tuple(tensor[:2] for tensor in export.probe)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
