@@ -59,7 +59,7 @@ class GyroEvaluation(ImuEvaluation):
 
     def baselines(self) -> tuple[dict[str, Baseline], dict[str, str]]:
         """Return a constant bias, plain integration, VQF and RIANN."""
-        calibration = self.pipeline.bundle.calibration or {}
+        calibration = self.pipeline.bundle.config.calibration
         found, left_out = gyro_baselines(calibration.get("constant_gyro_bias_rad_s"))
         order = ("constant_bias", "gyro_integration", "vqf", "riann")
         return {name: found[name] for name in order if name in found}, left_out

@@ -80,13 +80,15 @@ class Replay:
 
     def summary(self) -> list[tuple[str, object]]:
         """Return the rows of the table for people."""
-        engine = self.latency.to_dict().get("engine", {})
+        stages = self.latency.to_dict()
+        stage = "engine" if "engine" in stages else next(iter(stages), "engine")
+        times = stages.get(stage, {})
         skipped = ", ".join(f"{count} x {kind}" for kind, count in self.bad.items())
         return [
             ("messages / answers", f"{self.messages} / {self.answered}"),
             ("skipped", skipped or "none"),
             ("speed", f"{self.rate_hz:,.0f} messages/s, {self.times_real_time:,.0f} x real time"),
-            ("engine", f"p50 {engine.get('p50', 0.0):.3f} ms, p99 {engine.get('p99', 0.0):.3f} ms"),
+            (stage, f"p50 {times.get('p50', 0.0):.3f} ms, p99 {times.get('p99', 0.0):.3f} ms"),
         ]
 
     def to_dict(self) -> dict[str, Any]:

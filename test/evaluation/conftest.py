@@ -38,7 +38,8 @@ class StrapdownPipeline:
     inputs = (InputSpec("imu", ("sensor_msgs/msg/Imu",), "every"),)
 
     def __init__(self, start_xyzw=(0.0, 0.0, 0.0, 1.0), bias_rad_s=(0.0, 0.0, 0.0)):
-        self.bundle = SimpleNamespace(calibration={}, labels=(), name="stand-in", id="0")
+        config = SimpleNamespace(calibration={})
+        self.bundle = SimpleNamespace(config=config, name="stand-in", id="0", task="attitude")
         self.engine = SimpleNamespace(backend="none", device="cpu")
         self.start = np.array(start_xyzw, np.float64)
         self.bias = np.array(bias_rad_s, np.float64)

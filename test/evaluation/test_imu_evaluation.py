@@ -66,7 +66,7 @@ def test_a_gyroscope_is_judged_by_where_its_rate_leads(perfect, strapdown):
     bias = np.array([0.01, 0.02, -0.03])
     biased = replace(perfect, gyro_rad_s=perfect.gyro_rad_s + bias)
     pipeline = strapdown(bias_rad_s=bias)
-    pipeline.bundle.calibration["constant_gyro_bias_rad_s"] = (bias * 0.9).tolist()
+    pipeline.bundle.config.calibration["constant_gyro_bias_rad_s"] = (bias * 0.9).tolist()
     evaluation = GyroEvaluation(pipeline)
     evaluation.evaluate_sequences([biased])
     figures = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
@@ -78,7 +78,7 @@ def test_a_gyroscope_is_judged_by_where_its_rate_leads(perfect, strapdown):
     }
     assert means["orientation_rms_deg"] < others["constant_bias"] < others["gyro_integration"] / 5.0
     assert "normalised_error" not in figures
-    pipeline.bundle.calibration.clear()
+    pipeline.bundle.config.calibration.clear()
     evaluation.evaluate_sequences([biased])
     assert "constant_bias" not in evaluation.to_dict()["baselines"]
     assert "constant_bias" in evaluation.to_dict()["baselines_left_out"]
