@@ -1,10 +1,7 @@
 """Simulate an inertial sensor in random smooth motion: data with exact truth, without a download.
 
-Orientation is a cumulative B-spline on SO(3) (M.-J. Kim, M.-S. Kim, S. Shin, "A General
-Construction Scheme for Unit Quaternion Curves with Simple High Order Derivatives", SIGGRAPH 1995),
-its angular rate follows the recursion of C. Sommer et al., "Efficient Derivative Computation for
-Cumulative B-Splines on Lie Groups", CVPR 2020. Position is a B-spline too. Both are of degree 5
-with uniform knots, so that rate and acceleration are smooth and known in closed form.
+Orientation and position are splines, see `imu_splines`: rate and acceleration are smooth and known
+in closed form.
 """
 
 from __future__ import annotations
@@ -16,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from nn_perception.datasets.imu import Float64Array, ImuSequence
+from nn_perception.datasets.imu_splines import DEGREE, rotation_spline, spline
 from nn_perception.errors import DatasetError
-from nn_perception.rotations import integrate_gyro, quat_exp, quat_multiply, quat_to_matrix
+from nn_perception.rotations import quat_multiply, quat_to_matrix
 
 GRAVITY_M_S2 = 9.80665
-DEGREE = 5
 _RAMP = 0.25  # share of a phase of movement in which it grows, and in which it fades
 _PERSISTENCE = 0.7  # of the angular rate from knot to knot
 _SLOW_KNOTS = 9  # width of the window that makes the slow part of the translation
@@ -139,7 +136,7 @@ def simulate_imu(
     """
     motion = Motion() if motion is None else motion
     errors = SensorErrors() if errors is None else errors
-    if not 1.0 <= rate_hz * motion.duration_s < math.inf or not 0 <= seed < 2**32:
+    if not (1.0 <= rate_hz * motion.duration_s < math.inf and 0 <= seed < 2**32):
         raise DatasetError(
             f"simulate {motion.duration_s} s at {rate_hz} Hz with seed {seed}, expected at least 2 "
             "samples and a seed from 0 to 2^32 - 1; 60 s at 200 Hz with seed 0 are a start"
@@ -192,20 +189,20 @@ def _trajectory(
     moving = envelope > 0.0
 
     middle = (np.arange(knots), np.full(knots, 0.5))
-    size = _rms(_rotation(turns, *middle)[1][moving[DEGREE // 2 :][:knots]]) / motion.knot_s
+    size = _rms(rotation_spline(turns, *middle)[1][moving[DEGREE // 2 :][:knots]]) / motion.knot_s
     turns = turns * (motion.rate_rms_rad_s / size if size > 0.0 else 0.0)
-    size = _rms(_spline(points, *middle, order=2)[moving[DEGREE // 2 :][:knots]]) / motion.knot_s**2
+    size = _rms(spline(points, *middle, order=2)[moving[DEGREE // 2 :][:knots]]) / motion.knot_s**2
     points = points * (motion.accel_rms_m_s2 / size if size > 0.0 else 0.0)
 
     start = draw.standard_normal(4)
-    quat, rate = _rotation(turns, first, part)
+    quat, rate = rotation_spline(turns, first, part)
     windows = first[:, np.newaxis] + np.arange(DEGREE + 1)
     return {
         "orientation_xyzw": quat_multiply(start / np.linalg.norm(start), quat),
         "rate_rad_s": rate / motion.knot_s,
-        "position_m": _spline(points, first, part, order=0),
-        "velocity_m_s": _spline(points, first, part, order=1) / motion.knot_s,
-        "acceleration_m_s2": _spline(points, first, part, order=2) / motion.knot_s**2,
+        "position_m": spline(points, first, part, order=0),
+        "velocity_m_s": spline(points, first, part, order=1) / motion.knot_s,
+        "acceleration_m_s2": spline(points, first, part, order=2) / motion.knot_s**2,
         "movement": moving[windows].any(axis=1) & bool(turns.any() or points.any()),
     }
 
@@ -243,50 +240,6 @@ def _control_points(envelope: Float64Array, draw: np.random.RandomState) -> Floa
     parts = [slow, white[1, : len(envelope)]]
     parts = [part / _rms(np.diff(part, n=2, axis=0)) for part in parts]
     return (parts[0] + parts[1]) * envelope[:, np.newaxis]
-
-
-def _basis() -> Float64Array:
-    """Polynomials of the uniform B-spline, (DEGREE + 1 control points, DEGREE + 1 powers)."""
-    rows = np.zeros((DEGREE + 1, DEGREE + 1))
-    for point in range(DEGREE + 1):
-        for knot in range(DEGREE - point + 1):
-            shifted = np.polynomial.polynomial.polypow([DEGREE - point - knot, 1.0], DEGREE)
-            factor = (-1) ** knot * math.comb(DEGREE + 1, knot) / math.factorial(DEGREE)
-            rows[point] += factor * shifted
-    return rows
-
-
-def _weights(part: Float64Array, order: int, cumulative: bool) -> Float64Array:
-    """Weights of the control points, or of the steps between them, (N, DEGREE + 1)."""
-    rows = np.cumsum(_basis()[::-1], axis=0)[::-1] if cumulative else _basis()
-    for _ in range(order):
-        rows = rows[:, 1:] * np.arange(1, rows.shape[1])
-    return np.vander(part, rows.shape[1], increasing=True) @ rows.T
-
-
-def _spline(points: Float64Array, first: Any, part: Float64Array, *, order: int) -> Float64Array:
-    """Derivative of this order with respect to knots, (N, 3)."""
-    weights = _weights(part, order, cumulative=False)
-    value: Float64Array = np.einsum(
-        "nk,nkc->nc", weights, points[first[:, np.newaxis] + np.arange(DEGREE + 1)]
-    )
-    return value
-
-
-def _rotation(
-    turns: Float64Array, first: Any, part: Float64Array
-) -> tuple[Float64Array, Float64Array]:
-    """Orientation (N, 4) and its rate in the turning frame, radians per knot (N, 3)."""
-    base = integrate_gyro(turns[1:], 1.0)
-    weight, slope = (_weights(part, order, cumulative=True) for order in (0, 1))
-    quat, rate = base[first], np.zeros((len(part), 3))
-    for step in range(1, DEGREE + 1):
-        turn = turns[first + step]
-        increment = quat_exp(turn * weight[:, step, np.newaxis])
-        quat = quat_multiply(quat, increment)
-        rate = np.einsum("nji,nj->ni", quat_to_matrix(increment), rate)
-        rate = rate + turn * slope[:, step, np.newaxis]
-    return quat, rate
 
 
 def _rms(rows: Float64Array) -> float:
