@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,15 @@ _ESTIMATED_TRUTH_WEIGHT = 0.3
 
 @dataclass(frozen=True)
 class Track:
-    """One recording as blocks; see `cut_into_blocks` for the keys of ``arrays``."""
+    """One recording as blocks; see `cut_into_blocks` for the keys of ``arrays``.
+
+    ``own_rate`` is False for a copy at another sample rate.
+    """
 
     name: str
     sha256: str
     arrays: dict[str, np.ndarray]
+    own_rate: bool = True
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,9 @@ def _split(names: Iterable[str], fold: int) -> tuple[set[str], set[str]]:
 
 def _both_rates(sequence: ImuSequence) -> list[Track]:
     slow = sequence.rate_hz > 1.5 * SECOND_RATE_HZ
-    return [_track(sequence), *([_track(sequence.resample(SECOND_RATE_HZ))] if slow else [])]
+    if not slow:
+        return [_track(sequence)]
+    return [_track(sequence), replace(_track(sequence.resample(SECOND_RATE_HZ)), own_rate=False)]
 
 
 def _track(sequence: ImuSequence) -> Track:

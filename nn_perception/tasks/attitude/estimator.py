@@ -27,11 +27,13 @@ class Settings(NamedTuple):
     Attributes:
         first_sigmas: standard deviations at a start: tilt (rad), velocity (m/s), bias (rad/s).
         floors_rad: errors that no filtering takes away: inclination (each axis), heading.
+        variance_scales: factors that calibrate the variances of inclination and heading.
         memory: width of the network's memory.
     """
 
     first_sigmas: tuple[float, ...]
     floors_rad: tuple[float, ...]
+    variance_scales: tuple[float, ...]
     memory: int
 
 
@@ -65,9 +67,10 @@ class Estimator:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
         self._settings = settings
-        first, floors = settings.first_sigmas, settings.floors_rad
-        self._sigmas = np.array(first)
-        self._floors = np.diag([floors[0] ** 2, floors[0] ** 2, floors[1] ** 2])
+        self._sigmas = np.array(settings.first_sigmas)
+        floors, scales = np.array(settings.floors_rad), np.sqrt(settings.variance_scales)
+        self._floors = np.diag(floors[[0, 0, 1]] ** 2)
+        self._scales = np.outer(scales[[0, 0, 1]], scales[[0, 0, 1]])
         empty = np.zeros((0, 3))
         self._state = initial_state(empty, self._sigmas)
         self._memory = np.zeros((0, settings.memory), np.float32)
@@ -169,7 +172,7 @@ class Estimator:
             recovered[full] = self._correct(done, accel[full, -1])
             ahead = exp((gyro[full, -1] - self._state.gyro_bias_rad_s[done]) * delay_s)
             orientation[full, -1] = multiply(self._state.orientation_xyzw[done], ahead)
-        covariance = self._state.covariance[rows, :3, :3] + self._floors
+        covariance = (self._state.covariance[rows, :3, :3] + self._floors) * self._scales
         return Estimates(orientation, covariance, self._state.gyro_bias_rad_s[rows], recovered)
 
     def _between(

@@ -42,10 +42,10 @@ class AttitudeTraining:
     """
 
     fold: int = -1
-    chunk_s: float = 24.0
+    chunk_s: float = 40.0
     warm_up_s: float = 3.0
     tilt_scale_rad: float = 0.02
-    bias_rad_s: tuple[float, float] = (5e-4, 0.03)
+    bias_rad_s: tuple[float, float] = (2e-4, 8e-3)
     likelihood: float = 3e-3
     heading_likelihood: float = 3e-4
 
@@ -164,23 +164,20 @@ class AttitudeLearning:
         data = self._validation
         outputs = predict(*(data[key] for key in ("turn", "velocity", "rate", "duration")))
         targets = torch.cat([data["truth"], data["weight"][..., None]], -1)
-        tilt, heading = world_errors(outputs[..., :4], data["truth"])
         counted = data["moving"]
-        heading = drift(heading, counted)
+        ratio, heading_ratio = normalised_errors(outputs, data["truth"], counted)
         rms = [
             attitude_rms_deg(
                 outputs[i, counted[i], :4].double(), data["truth"][i, counted[i]].double()
             ).inclination_deg
             for i in range(len(outputs))
         ]
-        ratio = (tilt**2).sum(-1) / (2.0 * outputs[..., 4])
-        heading_ratio = heading**2 / outputs[..., 5]
         return {
             "loss": float(self.loss(outputs, targets)),
             "inclination_rms_deg": float(torch.stack(rms).mean()),
             "worst_inclination_rms_deg": float(torch.stack(rms).max()),
-            "normalised_inclination_error": float(ratio[counted].mean()),
-            "normalised_heading_error": float(heading_ratio[counted].mean()),
+            "normalised_inclination_error": float(ratio),
+            "normalised_heading_error": float(heading_ratio),
         }
 
     def export(self, predict: Predict) -> Export:
@@ -195,6 +192,7 @@ class AttitudeLearning:
         sigmas = torch.exp(network.log_sigmas.detach()).tolist()
         floors = torch.exp(network.log_floors.detach()).tolist()
         figures = self.validate(predict)
+        scales = self._variance_scales(predict)
         return Export(
             inputs=(
                 ArraySpec("features", (None, FEATURES), "float32", "see inertial/filter.py"),
@@ -207,7 +205,11 @@ class AttitudeLearning:
             probe=probe,
             preprocessing={"block_s": BLOCK_S},
             labels=(),
-            calibration={"first_sigmas": sigmas, "floors_rad": floors},
+            calibration={
+                "first_sigmas": sigmas,
+                "floors_rad": floors,
+                "variance_scales": scales,
+            },
             metrics=figures,
             data={
                 "source": self.data.source,
@@ -219,6 +221,32 @@ class AttitudeLearning:
                 "left_out": list(self.data.left_out),
             },
         )
+
+    def _variance_scales(self, predict: Predict) -> list[float]:
+        """Return the factors that make the mean normalised errors of whole recordings 1.
+
+        Pieces of recordings with added biases are harder than whole ones, so that a variance fit
+        for those is too large for these. Inclination and heading, over all recordings at their own
+        rate whose truth owes nothing to the sensor (over all, where there are none such).
+        """
+        tracks = [t for t in (*self.data.train, *self.data.validation) if t.own_rate]
+        trusted = [t for t in tracks if t.arrays["weight"].max() >= 1.0] or tracks
+        ratios = []
+        for track in trusted:
+            data = {
+                key: value.to(self._train["turn"].device) for key, value in gather([track]).items()
+            }
+            outputs = predict(*(data[key] for key in ("turn", "velocity", "rate", "duration")))
+            ratios.append(torch.stack(normalised_errors(outputs, data["truth"], data["moving"])))
+        return [float(value) for value in torch.stack(ratios).mean(0)]
+
+
+def normalised_errors(outputs: Tensor, truth: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean squared errors over their variances, of inclination and heading."""
+    tilt, heading = world_errors(outputs[..., :4], truth)
+    ratio = (tilt**2).sum(-1) / (2.0 * outputs[..., 4])
+    heading_ratio = drift(heading, counted) ** 2 / outputs[..., 5]
+    return ratio[counted].mean(), heading_ratio[counted].mean()
 
 
 def world_errors(estimate: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:

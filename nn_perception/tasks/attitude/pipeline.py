@@ -220,13 +220,15 @@ def _settings(bundle: Bundle) -> Settings:
         settings = Settings(
             tuple(float(v) for v in calibration["first_sigmas"]),
             tuple(float(v) for v in calibration["floors_rad"]),
+            tuple(float(v) for v in calibration["variance_scales"]),
             int(memory or 0),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(
-            f"{bundle.name}: its calibration lacks or garbles {error}; expected first_sigmas (3) "
-            "and floors_rad (2): train it again with this version"
+            f"{bundle.name}: its calibration lacks or garbles {error}; expected first_sigmas (3), "
+            "floors_rad (2) and variance_scales (2): train it again with this version"
         ) from None
-    if len(settings.first_sigmas) != 3 or len(settings.floors_rad) != 2 or not settings.memory:
+    sizes = [len(part) for part in settings[:3]]
+    if sizes != [3, 2, 2] or not settings.memory:
         raise BundleError(f"{bundle.name}: its calibration has other sizes; train it again")
     return settings
