@@ -23,10 +23,9 @@ from nn_perception.datasets.bag_types import message_class
 from nn_perception.datasets.bag_writer import START_NS, BagWriter, Storage, header
 from nn_perception.datasets.bags import BagReader
 from nn_perception.datasets.imu import Float64Array, ImuSequence
-from nn_perception.datasets.imu_truth import MAX_TRUTH_GAP_S, StampedRows, pose_row, truth_at
+from nn_perception.datasets.imu_truth import MAX_TRUTH_GAP_S, StampedRows, pose_from_cdr, truth_at
 from nn_perception.errors import BagError, DatasetError, MessageError
 from nn_perception.inertial.cdr import reading_from_cdr
-from nn_perception.messages import stamp_ns
 
 IMU, POSE, BOOL, FLOAT = (
     "sensor_msgs/msg/Imu",
@@ -173,7 +172,8 @@ def _fill(bag: BagReader, imu: str, pose: str | None) -> _Bag:
     moving, delay = _named(bag, MOVING_TOPIC), _named(bag, DELAY_TOPIC)
     for _, _, data in bag.raw_messages([imu]):
         _add_sample(streams.samples, data)
-    for topic, time_ns, message in bag.messages([name for name in (pose, moving, delay) if name]):
+    truths = [name for name in (pose, moving, delay) if name]
+    for topic, time_ns, message in bag.messages(truths, raw=[pose] if pose else []):
         if topic == pose:
             _add_pose(streams.poses, message)
         elif topic == moving:
@@ -209,12 +209,12 @@ def _add_sample(samples: StampedRows, data: bytes) -> None:
     samples.add(reading.stamp_ns, (*reading.gyro_rad_s, *reading.accel_m_s2))
 
 
-def _add_pose(poses: StampedRows, message: Any) -> None:
-    row = pose_row(message)
-    if row is None:
+def _add_pose(poses: StampedRows, data: bytes) -> None:
+    pose = pose_from_cdr(data)
+    if pose is None:
         poses.dropped["without a unit quaternion"] += 1
     else:
-        poses.add(stamp_ns(message), row)
+        poses.add(*pose)
 
 
 def _choose_imu(bag: BagReader) -> str:

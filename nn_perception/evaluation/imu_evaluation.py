@@ -46,7 +46,7 @@ class ImuEvaluation(ABC):
     Attributes:
         source: what `evaluate_data` was given, in words.
         truth: optional topics of a bag, see `nn_perception.datasets.imu_bags`.
-        raw_types: message types that `take_in` decodes in a replay.
+        raw_types: message types that come serialised in a replay.
         progress_unit: what `evaluate_data` counts.
         headline: the figure that recordings are ordered by.
         names: words for each figure, for people.
@@ -58,7 +58,7 @@ class ImuEvaluation(ABC):
         InputSpec("moving", (BOOL,), "every"),
         InputSpec("sensor_delay", (FLOAT,), "every"),
     )
-    raw_types: ClassVar[tuple[str, ...]] = (IMU,)
+    raw_types: ClassVar[tuple[str, ...]] = (IMU, POSE)
     progress_unit: ClassVar[str] = "sample"
     headline: ClassVar[str]
     names: ClassVar[Mapping[str, str]]
@@ -159,7 +159,7 @@ class ImuEvaluation(ABC):
         return reading, TakenIn(reading, data)
 
     def add_truth(self, name: str, message: Any, time_ns: int) -> None:
-        """Take one message of a truth topic."""
+        """Take one message of a truth topic; poses come serialised."""
         self._recording.add_truth(name, message, time_ns)
 
     def add_result(self, message: TakenIn, result: Any, time_ns: int) -> None:

@@ -112,12 +112,12 @@ def plot_up_vectors(outcomes: Sequence[Outcome], path: Path | None = None) -> by
     Each chart shows the `WORST_S` seconds around the largest error, where a difference can be seen.
 
     Args:
-        outcomes: up to three recordings, side by side.
+        outcomes: one to three recordings, side by side.
         path: where to write the PNG as well.
     """
-    with Canvas(0.8 + WIDTH_IN / 3.0) as canvas:
-        columns = canvas.figure.subplots(1, 3, squeeze=False)[0]
-        for axes, outcome in zip(columns, outcomes, strict=False):
+    with Canvas(0.8 + WIDTH_IN / 3.0, WIDTH_IN / 3.0 * len(outcomes)) as canvas:
+        columns = canvas.figure.subplots(1, len(outcomes), squeeze=False)[0]
+        for axes, outcome in zip(columns, outcomes, strict=True):
             circle = np.linspace(0.0, 2.0 * np.pi, 200)
             axes.plot(np.cos(circle), np.sin(circle), color=MUTED, linewidth=0.8)
             part, start_s = _worst_part(outcome)
@@ -135,8 +135,6 @@ def plot_up_vectors(outcomes: Sequence[Outcome], path: Path | None = None) -> by
             axes.set_xlabel("x")
             axes.set_ylabel("y" if axes is columns[0] else "")
             axes.grid(True)
-        for axes in columns[len(outcomes) :]:
-            axes.set_axis_off()
         _legend(canvas.figure, columns[0])
         return canvas.png(path)
 

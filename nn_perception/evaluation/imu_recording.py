@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from nn_perception.datasets.imu import Float64Array, ImuSequence
-from nn_perception.datasets.imu_truth import StampedRows, pose_row, truth_at
+from nn_perception.datasets.imu_truth import StampedRows, pose_from_cdr, truth_at
 from nn_perception.inertial.readings import ImuReading
-from nn_perception.messages import stamp_ns
 
 _MEASURED = 6
 
@@ -35,11 +34,11 @@ class ImuRecording:
         return len(self._stamps)
 
     def add_truth(self, name: str, message: Any, time_ns: int) -> None:
-        """Take one message of ``pose``, ``moving`` or ``sensor_delay``."""
+        """Take one message of ``pose`` (serialised), ``moving`` or ``sensor_delay``."""
         if name == "pose":
-            row = pose_row(message)
-            if row is not None:
-                self._poses.add(stamp_ns(message), row)
+            pose = pose_from_cdr(message)
+            if pose is not None:
+                self._poses.add(*pose)
         elif name == "moving":
             self._moving.add(time_ns, (float(message.data),))
         else:

@@ -28,9 +28,10 @@ CHUNK = 256
 class Evaluation(Protocol):
     """Compares a pipeline's results with the truth; each task has one.
 
-    Truth and results come in any order. An evaluation may have ``raw_types``, message types whose
-    inputs it decodes itself, and ``take_in(data)`` for them: it returns what the pipeline gets and
-    what `add_result` gets, as a node's intake does, or raises `MessageError`.
+    Truth and results come in any order. An evaluation may have ``raw_types``, message types that
+    it wants serialised. Truths of these types come so to `add_truth`; inputs to ``take_in(data)``:
+    it returns what the pipeline gets and what `add_result` gets, as a node's intake does, or raises
+    `MessageError`.
     """
 
     truth: ClassVar[tuple[InputSpec, ...]]
@@ -136,7 +137,7 @@ def replay(
         inputs = {chosen[spec.name]: spec.name for spec in pipeline.inputs}
         truths = {chosen[s.name]: s.name for s in evaluation.truth if s.name in chosen}
         raw_types = getattr(evaluation, "raw_types", ())
-        raw = {topic for topic in inputs if reader.topics[topic].type in raw_types}
+        raw = {topic for topic in chosen.values() if reader.topics[topic].type in raw_types}
         run = _Run(pipeline, evaluation, done)
         first_ns = last_ns = 0
         for topic, time_ns, message in reader.messages([*inputs, *truths], raw):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nn_perception.datasets.bag_types import message_class
+from nn_perception.datasets.bag_types import default_typestore, message_class
 from nn_perception.datasets.bag_writer import header
 from nn_perception.datasets.bags import BagReader, BagWriter
 from nn_perception.datasets.imu import ImuSequence
@@ -20,6 +20,7 @@ from nn_perception.datasets.imu_bags import (
     write_imu_bag,
 )
 from nn_perception.datasets.imu_simulator import Motion, simulate_imu
+from nn_perception.datasets.imu_truth import pose_from_cdr
 from nn_perception.errors import BagError, DatasetError
 from nn_perception.rotations import quat_distance, quat_slerp
 
@@ -154,3 +155,22 @@ def test_too_few_samples_are_refused(tmp_path):
         pytest.raises(DatasetError, match="1 usable samples"),
     ):
         read_imu_bag(record(tmp_path / "bag", [(5, 0.0), (5, 0.0)]))
+
+
+@pytest.mark.parametrize("little_endian", [True, False])
+@pytest.mark.parametrize("frame", ["", "m", "odom", "a_longer_frame"])
+def test_a_pose_is_read_from_its_bytes(little_endian, frame):
+    store = default_typestore()
+    pose = message_class("geometry_msgs/msg/Pose")(
+        position=message_class("geometry_msgs/msg/Point")(1.0, -2.0, 3.5),
+        orientation=message_class("geometry_msgs/msg/Quaternion")(0.5, -0.5, 0.5, 0.502),
+    )
+    message = message_class(POSE)(header=header(1_700_000_000_123_456_789, frame), pose=pose)
+    data = bytes(store.serialize_cdr(message, POSE, little_endian=little_endian))
+    stamp, row = pose_from_cdr(data)
+    assert stamp == 1_700_000_000_123_456_789
+    assert row[:3] == (1.0, -2.0, 3.5)
+    assert np.linalg.norm(row[3:]) == pytest.approx(1.0, abs=1e-15)
+    assert row[3] / row[6] == pytest.approx(0.5 / 0.502)
+    assert all(pose_from_cdr(data[:size]) is None for size in range(len(data)))
+    assert pose_from_cdr(b"\0\3" + data[2:]) is None
