@@ -13,7 +13,7 @@ from rclpy.node import Node
 from nn_perception.errors import MessageError, NnPerceptionError
 from nn_perception.nodes.intake import Intake
 from nn_perception.nodes.model import ActiveModel
-from nn_perception.nodes.statistics import LogThrottle, Statistics
+from nn_perception.nodes.statistics import HARMLESS_FLAGS, LogThrottle, Statistics
 from nn_perception.nodes.subscriptions import InputNode, InputTopic
 from nn_perception.nodes.worker import Worker
 
@@ -159,7 +159,7 @@ class Inference:
         flags = getattr(result, "flags", ())
         if flags:
             self.statistics.flagged(flags)
-            for flag in flags:
+            for flag in set(flags) - HARMLESS_FLAGS:
                 text = f"a result of {entry.name} ({result.frame_id}) is flagged '{flag}'"
                 self._warn(f"flag {flag}", text)
         return published

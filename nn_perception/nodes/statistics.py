@@ -9,12 +9,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from nn_perception.evaluation.latency import LatencyRecorder
+from nn_perception.inertial.gate import START
 
 LATENCY_WINDOW = 1000
 """Results that the percentiles cover: half a minute of camera frames."""
 
 FLAG_RECENT_S = 3.0
 """A flag that came within this time is worth a warning."""
+
+HARMLESS_FLAGS = frozenset({START})
+"""Flags that come with every start: counted, and no reason to warn."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Snapshot:
         errors_in_period: unusable messages and internal errors since the last snapshot.
         last_error: the latest error message, empty when there was none.
         flags: results with a flag, by flag.
-        recent_flags: those of them that came in the last `FLAG_RECENT_S`.
+        recent_flags: those of them that came in the last `FLAG_RECENT_S`, without harmless ones.
     """
 
     received: int
@@ -155,7 +159,9 @@ class Statistics:
                 last_error=self._last_error,
                 flags=dict(self._flags),
                 recent_flags=tuple(
-                    flag for flag, s in self._last_flag_s.items() if now - s < FLAG_RECENT_S
+                    flag
+                    for flag, last_s in self._last_flag_s.items()
+                    if now - last_s < FLAG_RECENT_S and flag not in HARMLESS_FLAGS
                 ),
             )
 

@@ -96,6 +96,13 @@ def test_flags_are_counted_and_recent_for_a_while(clock):
     assert statistics.snapshot().recent_flags == ()
 
 
+def test_a_start_is_counted_and_no_reason_to_warn(clock):
+    statistics = Statistics(clock)
+    statistics.flagged(("start",))
+    snapshot = statistics.snapshot()
+    assert (snapshot.flags, snapshot.recent_flags) == ({"start": 1}, ())
+
+
 def test_one_error_of_ours_may_cost_several_answers(clock):
     statistics = Statistics(clock)
     statistics.internal_error("a bug", 7)
