@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from nn_perception.engine import Engine
 from nn_perception.inertial.blocks import integrate, is_full
 from nn_perception.inertial.filter import Block, State, features, initial_state, predict, step
-from nn_perception.inertial.gate import GAP, Passed
-from nn_perception.inertial.readings import ImuReading
+from nn_perception.inertial.gate import GAP
 from nn_perception.inertial.small import exp, multiply
+from nn_perception.tasks.imu_pipeline import Waiting
 
 Float64Array = NDArray[np.float64]
-Sample = tuple[ImuReading, Passed]
 
 _IDENTITY = np.array([0.0, 0.0, 0.0, 1.0])
 
@@ -51,10 +50,6 @@ class Estimates(NamedTuple):
     covariance_rad2: Float64Array
     gyro_bias_rad_s: Float64Array
     recovered: NDArray[np.bool_]
-
-    def of(self, sensor: int) -> Estimates:
-        """Return the answers for one of the n."""
-        return Estimates(*(part[sensor] for part in self))
 
 
 class Estimator:
@@ -102,42 +97,12 @@ class Estimator:
         for name in ("_turn", "_gained", "_rate_sum", "_last_rate", "_duration", "_unknown"):
             setattr(self, name, getattr(previous, name))
 
-    def rounds(
-        self, waiting: Mapping[int, Sequence[Any]]
-    ) -> Iterator[tuple[NDArray[np.intp], list[Sequence[Any]]]]:
-        """Cut waiting samples into pieces that `advance` can take, all of the same length.
-
-        A single sensor's samples go on together up to the end of a block, those of several sensors
-        one by one, all sensors together.
-
-        Args:
-            waiting: row -> entries whose last part is what the gate says.
-        """
-        if len(waiting) == 1:
-            ((row, entries),) = waiting.items()
-            at = 0
-            while at < len(entries):
-                size = self._piece(row, entries[at:])
-                yield np.array([row]), [entries[at : at + size]]
-                at += size
-            return
-        for k in range(max((len(entries) for entries in waiting.values()), default=0)):
-            rows = [row for row, entries in waiting.items() if len(entries) > k]
-            yield np.array(rows), [waiting[row][k : k + 1] for row in rows]
-
-    def _piece(self, row: int, entries: Sequence[Any]) -> int:
-        duration = self._duration[row]
-        for k, entry in enumerate(entries):
-            passed: Passed = entry[-1]
-            if passed.starts or GAP in passed.flags:
-                return k or 1
-            duration += passed.dt_s
-            if is_full(duration):
-                return k + 1
-        return len(entries)
+    def fills_block(self, row: int, elapsed_s: float) -> bool:
+        """Tell whether that many further seconds of samples fill a sensor's block."""
+        return is_full(self._duration[row] + elapsed_s)
 
     def advance(
-        self, rows: NDArray[np.intp], samples: Sequence[Sequence[Sample]], delay_s: float
+        self, rows: NDArray[np.intp], samples: Sequence[Sequence[Waiting]], delay_s: float
     ) -> Estimates:
         """Take K samples of each sensor in ``rows``.
 
@@ -146,11 +111,11 @@ class Estimator:
             samples: n lists of K samples; only its last sample may fill a block.
             delay_s: time by which to predict ahead.
         """
-        gyro = np.array([[reading.gyro_rad_s for reading, _ in part] for part in samples])
-        accel = np.array([[reading.accel_m_s2 for reading, _ in part] for part in samples])
-        dt = np.array([[passed.dt_s for _, passed in part] for part in samples])
+        gyro = np.array([[sample.reading.gyro_rad_s for sample in part] for part in samples])
+        accel = np.array([[sample.reading.accel_m_s2 for sample in part] for part in samples])
+        dt = np.array([[sample.passed.dt_s for sample in part] for part in samples])
         for i, part in enumerate(samples):
-            passed = part[0][1]
+            passed = part[0].passed
             if passed.starts:
                 self._begin(rows[i], accel[i, 0])
             elif GAP in passed.flags:
@@ -164,7 +129,7 @@ class Estimator:
         self._last_rate[rows] = gyro[:, -1]
         for i, row in enumerate(rows):
             self._duration[row] = float(elapsed[i, -1])
-            self._unknown[row] += sum(passed.unknown_s for _, passed in samples[i])
+            self._unknown[row] += sum(sample.passed.unknown_s for sample in samples[i])
         full = np.array([is_full(self._duration[row]) for row in rows])
         recovered = np.zeros(len(rows), dtype=bool)
         if full.any():
