@@ -38,15 +38,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Replay."""
     from nn_perception.cli.common import format_table, text_stream, write_json
-    from nn_perception.errors import ConfigError
     from nn_perception.evaluation.replay import replay
     from nn_perception.progress import progress_bar
     from nn_perception.tasks import get_task
     from nn_perception.tasks.loading import open_pipeline
 
-    wanted = dict(item.partition("=")[::2] for item in arguments.topic)
-    if not all(wanted.values()):
-        raise ConfigError("--topic is of the form INPUT=TOPIC, such as image_raw=/front/image_raw")
+    wanted = _topics(arguments.topic)
     out = text_stream(arguments.json)
     pipeline = open_pipeline(
         arguments.model,
@@ -75,14 +72,22 @@ def run(arguments: argparse.Namespace) -> int:
         evaluation.record_results(arguments.out)
         print(f"answers  {arguments.out}", file=out)
     if arguments.report:
+        facts |= {name: str(value) for name, value in done.summary()}
+        title = f"{bundle.name}: replay of {arguments.bag.name}"
         page = evaluation.write_report(
-            arguments.report,
-            title=f"{bundle.name}: replay of {arguments.bag.name}",
-            facts={**facts, **dict(done.summary())},
-            latency=done.latency,
+            arguments.report, title=title, facts=facts, latency=done.latency
         )
         print(f"report  {page}", file=out)
     return 0
+
+
+def _topics(items: list[str]) -> dict[str, str]:
+    from nn_perception.errors import ConfigError
+
+    wanted = dict(item.partition("=")[::2] for item in items)
+    if not all(wanted.values()):
+        raise ConfigError("--topic is of the form INPUT=TOPIC, such as image_raw=/front/image_raw")
+    return wanted
 
 
 def _settings(items: list[str]) -> dict[str, float]:

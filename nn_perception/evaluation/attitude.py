@@ -84,6 +84,9 @@ class AttitudeEvaluation(ImuEvaluation):
     def summary(self) -> list[tuple[str, object]]:
         """Return the rows of the table for people, with how honest the stated errors are."""
         rows = super().summary()
+        if delay_s := self._recording.delay_s:
+            hint = f"the pipeline is told by --set sensor_delay_s={delay_s:g}"
+            rows.append(("delay that the bag states", f"{1e3 * delay_s:.1f} ms; {hint}"))
         found = [outcome.normalised for outcome in self.outcomes.values()]
         for kind in ("inclination", "heading"):
             ratios = [each[kind] for each in found if math.isfinite(each.get(kind, math.nan))]

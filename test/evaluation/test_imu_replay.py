@@ -126,3 +126,13 @@ def test_corrected_rates_and_biases_are_recorded(tmp_path, bag, perfect, strapdo
     np.testing.assert_allclose([w.x, w.y, w.z], perfect.gyro_rad_s[700] - bias, atol=1e-15)
     assert stamp_ns(biases[700][2]) == stamp_ns(found[700][2])
     assert biases[700][2].header.frame_id == "imu0"
+
+
+def test_a_delay_that_the_bag_states_is_shown(tmp_path, perfect, strapdown):
+    write_imu_bag(replace(perfect, sensor_delay_s=0.0041), tmp_path / "late")
+    pipeline = strapdown(perfect.orientation_xyzw[0])
+    evaluation = AttitudeEvaluation(pipeline)
+    replay(tmp_path / "late", pipeline, evaluation)
+    assert evaluation.outcomes["replay"].sequence.sensor_delay_s == 0.0041
+    row = dict(evaluation.summary())["delay that the bag states"]
+    assert row == "4.1 ms; the pipeline is told by --set sensor_delay_s=0.0041"
