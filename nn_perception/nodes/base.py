@@ -17,14 +17,13 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType, JumpHandle, JumpThreshold
 from rclpy.duration import Duration
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
-from nn_perception.errors import ConfigError, NnPerceptionError
-from nn_perception.nodes import parameters
-from nn_perception.nodes.compat import answer_forbidden_transitions, leave_graph
-from nn_perception.nodes.declaration import check_set, declare, sensor_qos
+from nn_perception.errors import NnPerceptionError
+from nn_perception.nodes.compat import leave_graph
+from nn_perception.nodes.declaration import check_set, sensor_qos
 from nn_perception.nodes.diagnostics import Health, active_model, diagnostics
 from nn_perception.nodes.inference import Inference
 from nn_perception.nodes.model import (
@@ -35,6 +34,7 @@ from nn_perception.nodes.model import (
     verify_model,
 )
 from nn_perception.nodes.subscriptions import InputTopic
+from nn_perception.nodes.table_node import TableNode
 from nn_perception.tasks import get_task
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
@@ -44,20 +44,19 @@ ERROR = TransitionCallbackReturn.ERROR
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
-class PerceptionNode(LifecycleNode):
+class PerceptionNode(TableNode):
     """One pipeline as a lifecycle node; what it subscribes and publishes is up to the subclass.
 
     A subclass names its `executable` and fills in `input_topics`, `make_outputs` and
     `publish_result`.
 
     Attributes:
-        executable: the key of its parameter table.
+        executable: see `TableNode`.
         input_types: message types that it feeds its pipeline with; the task must take one.
         settings: parameters that the pipeline takes as keyword arguments of the same names.
         at_once: most messages that the pipeline gets together; above 1 it needs ``process_many``.
     """
 
-    executable = ""
     input_types: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     at_once = 1
@@ -68,16 +67,13 @@ class PerceptionNode(LifecycleNode):
         Raises:
             NnPerceptionError: a parameter given at start cannot be used.
         """
-        super().__init__(self.executable, **kwargs)
-        answer_forbidden_transitions(self)
+        super().__init__(**kwargs)
         self._control = threading.RLock()  # transitions, swaps and diagnostics exclude each other
-        self._table = parameters.index(parameters.TABLES[self.executable])
         self._inference = Inference(self, self.take_in, self.publish_result, self.at_once)
         self._outputs: list[Publisher] = []
         self._jump_handle: JumpHandle | None = None
         self._problem = ""  # why the last transition failed
-        self._swaps = 0
-        self._refused_swaps = 0
+        self._swaps = self._refused_swaps = 0
         try:
             self._declare()
         except BaseException:
@@ -85,7 +81,7 @@ class PerceptionNode(LifecycleNode):
             raise
 
     def _declare(self) -> None:
-        declare(self, self._table.values())
+        self.declare_table()
         self.task = get_task(self.value("task"))
         check_task(self.task, self.executable, self.input_types)
         self._topics = self.input_topics()
@@ -139,17 +135,11 @@ class PerceptionNode(LifecycleNode):
 
     # For a subclass.
 
-    def value(self, name: str) -> Any:
-        """Return the value of a parameter."""
-        return self.get_parameter(name).value
-
-    def input_topic(
-        self, name: str, topic: str, message_type: Any, raw: bool = False
-    ) -> InputTopic:
+    def input_topic(self, name: str, topic: str, kind: Any, raw: bool = False) -> InputTopic:
         """Describe one subscription: remapped, in this node's namespace, QoS overrides applied."""
         resolved = self.resolve_topic_name(topic)
         qos = sensor_qos(self, resolved, self.value("qos_depth"))
-        return InputTopic(name, resolved, message_type, qos, raw)
+        return InputTopic(name, resolved, kind, qos, raw)
 
     def output(self, message_type: Any, topic: str, qos: QoSProfile | int) -> Publisher:
         """Create a publisher that is silent while the node is not active, until the clean-up."""
@@ -237,17 +227,6 @@ class PerceptionNode(LifecycleNode):
             self._announce()
 
     # Parameters and the hot swap.
-
-    def set_parameters_atomically(self, parameter_list: list[Any]) -> SetParametersResult:
-        """Refuse wrong types and unknown names in words; rclpy gives numbers and empty lists."""
-        try:
-            check_set(self, self._table, {p.name: p.value for p in parameter_list})
-        except ConfigError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        return super().set_parameters_atomically(parameter_list)
-
-    def _values(self, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return {name: self.value(name) for name in self._table} | dict(changes or {})
 
     def _on_set_parameters(self, changed: Sequence[Any]) -> SetParametersResult:
         changes = {parameter.name: parameter.value for parameter in changed}

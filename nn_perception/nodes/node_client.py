@@ -45,6 +45,7 @@ class NodeClient(AbstractContextManager["NodeClient"]):
             self.context.init()
         self._alive = alive
         self._changed = threading.Condition()
+        self._waiting = 0  # threads in `_wait`
         self._diagnostics: dict[str, str] = {}
         self._errors: list[Exception] = []
         self._spin: SpinThread | None = None
@@ -120,7 +121,11 @@ class NodeClient(AbstractContextManager["NodeClient"]):
 
     def _wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         with self._changed:
-            return self._changed.wait_for(condition, timeout_s)
+            self._waiting += 1
+            try:
+                return self._changed.wait_for(condition, timeout_s)
+            finally:
+                self._waiting -= 1
 
     def _on_diagnostics(self, array: DiagnosticArray) -> None:
         for status in array.status:

@@ -1,0 +1,53 @@
+"""A lifecycle node whose parameters are the rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.lifecycle import LifecycleNode
+
+from nn_perception.errors import ConfigError
+from nn_perception.nodes import parameters
+from nn_perception.nodes.compat import answer_forbidden_transitions
+from nn_perception.nodes.declaration import check_set, declare
+
+
+class TableNode(LifecycleNode):
+    """Declares the rows of its table, and refuses what does not fit them, in words.
+
+    Attributes:
+        executable: name of the node and key of its table; a subclass sets it.
+    """
+
+    executable = ""
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Create the node; `declare_table` is for the subclass to call."""
+        super().__init__(self.executable, **kwargs)
+        answer_forbidden_transitions(self)
+        self._table = parameters.index(parameters.TABLES[self.executable])
+
+    def declare_table(self) -> None:
+        """Declare every row.
+
+        Raises:
+            ConfigError: a value given at start cannot be used.
+        """
+        declare(self, self._table.values())
+
+    def value(self, name: str) -> Any:
+        """Return the value of a parameter."""
+        return self.get_parameter(name).value
+
+    def set_parameters_atomically(self, parameter_list: list[Any]) -> SetParametersResult:
+        """Refuse wrong types and unknown names in words; rclpy gives numbers and empty lists."""
+        try:
+            check_set(self, self._table, {p.name: p.value for p in parameter_list})
+        except ConfigError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return super().set_parameters_atomically(parameter_list)
+
+    def _values(self, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return {name: self.value(name) for name in self._table} | dict(changes or {})
