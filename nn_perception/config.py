@@ -146,6 +146,8 @@ def _convert(hint: Any, value: Any, current: Any, key: str) -> Any:
             return value
         raise _wrong(key, value, " or ".join(str(choice) for choice in inner))
     if origin is typing.Literal:
+        if isinstance(value, bool):  # YAML 1.1 reads on and off, without quotes, as truth values
+            value = "on" if value else "off"
         if value in arguments:
             return value
         near = nearest(str(value), [str(choice) for choice in arguments])

@@ -2,9 +2,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pytest
+import yaml
 
 from nn_perception.config import from_mapping, parse_overrides, read_yaml, to_mapping, to_yaml
 from nn_perception.errors import ConfigError
+from nn_perception.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -95,3 +97,9 @@ def test_yaml_objects_are_not_executed(tmp_path):
 
 def test_mapping_is_plain():
     assert to_mapping(Outer("a"))["inner"] == {"size": 3, "ratio": 0.5}
+
+
+@pytest.mark.parametrize(("word", "expected"), [("on", "on"), ("off", "off"), ('"off"', "off")])
+def test_on_and_off_need_no_quotes_though_yaml_reads_truth_values(word: str, expected: str) -> None:
+    values = yaml.safe_load(f"compile: {word}")
+    assert from_mapping(TrainingConfig, values).compile == expected
