@@ -4,15 +4,20 @@ Defaults stand in ``config/attitude_estimator.yaml`` and nowhere else: an argume
 empty does not override the parameter file.
 """
 
+import os
+
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 CONFIG = PathJoinSubstitution([FindPackageShare("nn_perception"), "config"])
 PARAMETERS_FILE = PathJoinSubstitution([CONFIG, "attitude_estimator.yaml"])
+# Fast DDS 3, since Kilted, has another name for it.
+BEFORE_KILTED = os.environ.get("ROS_DISTRO") in ("humble", "iron", "jazzy")
+DDS_PROFILE = f"{'FASTRTPS' if BEFORE_KILTED else 'FASTDDS'}_DEFAULT_PROFILES_FILE"
 
 # Parameter -> type and description; each is an argument of the same name.
 OVERRIDES = {
@@ -49,6 +54,13 @@ def generate_launch_description() -> LaunchDescription:
                     name, default_value="", description=f"{text}; empty: as in params_file"
                 )
                 for name, (_, text) in OVERRIDES.items()
+            ),
+            # Many IMUs need its longer queues between processes; a user's own profile goes first.
+            SetEnvironmentVariable(
+                DDS_PROFILE,
+                EnvironmentVariable(
+                    DDS_PROFILE, default_value=PathJoinSubstitution([CONFIG, "fastdds.xml"])
+                ),
             ),
             OpaqueFunction(function=_estimator),
         ]
