@@ -102,4 +102,4 @@ def test_mapping_is_plain():
 @pytest.mark.parametrize(("word", "expected"), [("on", "on"), ("off", "off"), ('"off"', "off")])
 def test_on_and_off_need_no_quotes_though_yaml_reads_truth_values(word: str, expected: str) -> None:
     values = yaml.safe_load(f"compile: {word}")
-    assert from_mapping(TrainingConfig, values).compile == expected
+    assert from_mapping(TrainingConfig, {"network": "mlp", **values}).compile == expected
