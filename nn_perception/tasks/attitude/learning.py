@@ -231,13 +231,17 @@ class AttitudeLearning:
         """
         tracks = [t for t in (*self.data.train, *self.data.validation) if t.own_rate]
         trusted = [t for t in tracks if t.arrays["weight"].max() >= 1.0] or tracks
+        # In groups as large as those of the validation: another size would be compiled anew.
+        size = len(self.data.validation)
         ratios = []
-        for track in trusted:
-            data = {
-                key: value.to(self._train["turn"].device) for key, value in gather([track]).items()
-            }
+        for at in range(0, len(trusted), size):
+            group = trusted[at : at + size]
+            padded = gather([*group, *[group[-1]] * (size - len(group))])
+            data = {key: value.to(self._train["turn"].device) for key, value in padded.items()}
             outputs = predict(*(data[key] for key in ("turn", "velocity", "rate", "duration")))
-            ratios.append(torch.stack(normalised_errors(outputs, data["truth"], data["moving"])))
+            for row in range(len(group)):
+                one = (part[row : row + 1] for part in (outputs, data["truth"], data["moving"]))
+                ratios.append(torch.stack(normalised_errors(*one)))
         return [float(value) for value in torch.stack(ratios).mean(0)]
 
 
