@@ -38,13 +38,16 @@ class Steps(NamedTuple):
 def integrate(
     turn_xyzw: Float64Array, gyro_rad_s: Float64Array, accel_m_s2: Float64Array, dt_s: Float64Array
 ) -> Steps:
-    """Go on from a rotation over K samples, each held over the time before it.
+    """Go on from a rotation over K intervals, with the mean rate and force of each.
+
+    The mean over an interval is that of the readings at its two ends (see `midpoints`): a reading
+    held over the time before it would put the orientation half a period ahead, 10 ms at 50 Hz.
 
     Args:
         turn_xyzw: (N, 4) rotation since the block's start.
-        gyro_rad_s: (N, K, 3).
-        accel_m_s2: (N, K, 3), taken to act in the middle of its turn.
-        dt_s: (N, K) time since the sample before.
+        gyro_rad_s: (N, K, 3) mean rates.
+        accel_m_s2: (N, K, 3) mean specific forces, taken to act in the middle of the turns.
+        dt_s: (N, K) lengths of the intervals.
     """
     count, samples = dt_s.shape
     turned = (0.5 * gyro_rad_s * dt_s[:, :, None]).reshape(-1, 3)
@@ -61,6 +64,12 @@ def integrate(
         count, samples, 3
     )
     return Steps(turns[:, 1:, 0], pushed.sum(1))
+
+
+def midpoints(readings: Float64Array, before: Float64Array) -> Float64Array:
+    """Return the means (N, K, C) of readings (N, K, C) and the ones before; (N, C) the first's."""
+    earlier = np.concatenate([before[:, None], readings[:, :-1]], 1)
+    return 0.5 * (earlier + readings)
 
 
 def is_full(duration_s: float) -> bool:
@@ -91,8 +100,8 @@ def cut_into_blocks(
     count = len(dt) // size
     used = count * size
     dt = dt[:used].reshape(count, size)
-    gyro = gyro_rad_s[1 : used + 1].reshape(count, size, 3)
-    accel = accel_m_s2[1 : used + 1].reshape(count, size, 3)
+    gyro = midpoints(gyro_rad_s[None, 1 : used + 1], gyro_rad_s[:1]).reshape(count, size, 3)
+    accel = midpoints(accel_m_s2[None, 1 : used + 1], accel_m_s2[:1]).reshape(count, size, 3)
     identity = np.tile([0.0, 0.0, 0.0, 1.0], (count, 1))
     steps = integrate(identity, gyro, accel, dt)
     duration = dt.sum(1, keepdims=True)

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_perception.engine import Engine
-from nn_perception.inertial.blocks import integrate, is_full
+from nn_perception.inertial.blocks import integrate, is_full, midpoints
 from nn_perception.inertial.filter import Block, State, features, initial_state, predict, step
-from nn_perception.inertial.gate import GAP
 from nn_perception.inertial.small import exp, multiply
 from nn_perception.tasks.imu_pipeline import Waiting
 
@@ -70,7 +69,7 @@ class Estimator:
         self._state = initial_state(empty, self._sigmas)
         self._memory = np.zeros((0, settings.memory), np.float32)
         self._turn, self._gained, self._rate_sum = np.zeros((0, 4)), empty, empty
-        self._last_rate = empty
+        self._last = np.zeros((0, 6))  # the reading before: rate, specific force
         self._duration: list[float] = []
         self._unknown: list[float] = []
 
@@ -82,7 +81,8 @@ class Estimator:
         memory = np.zeros((1, self._settings.memory), np.float32)
         self._memory = np.concatenate([self._memory, memory])
         self._turn = np.concatenate([self._turn, _IDENTITY[None]])
-        for name in ("_gained", "_rate_sum", "_last_rate"):
+        self._last = np.concatenate([self._last, np.zeros((1, 6))])
+        for name in ("_gained", "_rate_sum"):
             setattr(self, name, np.concatenate([getattr(self, name), np.zeros((1, 3))]))
         self._duration.append(0.0)
         self._unknown.append(0.0)
@@ -94,7 +94,7 @@ class Estimator:
         if memory.shape[1] != self._settings.memory:
             memory = np.zeros((len(memory), self._settings.memory), np.float32)
         self._state, self._memory = previous._state, memory
-        for name in ("_turn", "_gained", "_rate_sum", "_last_rate", "_duration", "_unknown"):
+        for name in ("_turn", "_gained", "_rate_sum", "_last", "_duration", "_unknown"):
             setattr(self, name, getattr(previous, name))
 
     def fills_block(self, row: int, elapsed_s: float) -> bool:
@@ -111,22 +111,22 @@ class Estimator:
             samples: n lists of K samples; only its last sample may fill a block.
             delay_s: time by which to predict ahead.
         """
-        gyro = np.array([[sample.reading.gyro_rad_s for sample in part] for part in samples])
-        accel = np.array([[sample.reading.accel_m_s2 for sample in part] for part in samples])
+        readings = np.array(
+            [[(*s.reading.gyro_rad_s, *s.reading.accel_m_s2) for s in part] for part in samples]
+        )
         dt = np.array([[sample.passed.dt_s for sample in part] for part in samples])
         for i, part in enumerate(samples):
-            passed = part[0].passed
-            if passed.starts:
-                self._begin(rows[i], accel[i, 0])
-            elif GAP in passed.flags:
-                gyro[i, 0] = 0.5 * (gyro[i, 0] + self._last_rate[rows[i]])
-        steps = integrate(self._turn[rows], gyro, accel, dt)
+            if part[0].passed.starts:
+                self._begin(rows[i], readings[i, 0])
+        means = midpoints(readings, self._last[rows])
+        self._last[rows] = readings[:, -1]
+        gyro = means[:, :, :3]
+        steps = integrate(self._turn[rows], gyro, means[:, :, 3:], dt)
         elapsed = np.array([[self._duration[row]] for row in rows]) + np.cumsum(dt, axis=1)
-        orientation = self._between(rows, steps.turn_xyzw, elapsed, gyro, delay_s)
+        orientation = self._between(rows, steps.turn_xyzw, elapsed, readings[:, :, :3], delay_s)
         self._turn[rows] = steps.turn_xyzw[:, -1]
         self._gained[rows] += steps.gained_m_s
         self._rate_sum[rows] += (gyro * dt[:, :, None]).sum(1)
-        self._last_rate[rows] = gyro[:, -1]
         for i, row in enumerate(rows):
             self._duration[row] = float(elapsed[i, -1])
             self._unknown[row] += sum(sample.passed.unknown_s for sample in samples[i])
@@ -134,8 +134,8 @@ class Estimator:
         recovered = np.zeros(len(rows), dtype=bool)
         if full.any():
             done = rows[full]
-            recovered[full] = self._correct(done, accel[full, -1])
-            ahead = exp((gyro[full, -1] - self._state.gyro_bias_rad_s[done]) * delay_s)
+            recovered[full] = self._correct(done)
+            ahead = exp((readings[full, -1, :3] - self._state.gyro_bias_rad_s[done]) * delay_s)
             orientation[full, -1] = multiply(self._state.orientation_xyzw[done], ahead)
         covariance = (self._state.covariance[rows, :3, :3] + self._floors) * self._scales
         return Estimates(orientation, covariance, self._state.gyro_bias_rad_s[rows], recovered)
@@ -160,7 +160,7 @@ class Estimator:
         orientation /= np.sqrt((orientation**2).sum(-1))[:, None]
         return orientation.reshape(count, samples, 4)
 
-    def _correct(self, rows: NDArray[np.intp], accel: Float64Array) -> NDArray[np.bool_]:
+    def _correct(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Close the blocks of these rows; return which had to begin anew."""
         duration = np.array([[self._duration[row]] for row in rows])
         block = Block(
@@ -182,17 +182,18 @@ class Estimator:
             (1, 2)
         )
         self._clear(rows)
-        for row, force in zip(rows[~sound], accel[~sound], strict=True):
-            self._begin(row, force)
+        for row in rows[~sound]:
+            self._begin(row, self._last[row])
         lost: NDArray[np.bool_] = ~sound
         return lost
 
-    def _begin(self, row: int, accel: Float64Array) -> None:
-        """Level a sensor by its acceleration; its heading is zero."""
-        new = initial_state(accel[None], self._sigmas)
+    def _begin(self, row: int, reading: Float64Array) -> None:
+        """Level a sensor by its specific force; its heading is zero."""
+        new = initial_state(reading[None, 3:], self._sigmas)
         for whole, part in zip(self._state, new, strict=True):
             whole[row] = part[0]
         self._memory[row] = 0.0
+        self._last[row] = reading
         self._clear(np.array([row]))
 
     def _clear(self, rows: NDArray[np.intp]) -> None:

@@ -42,7 +42,7 @@ class AttitudeTraining:
     """
 
     fold: int = -1
-    chunk_s: float = 40.0
+    chunk_s: float = 24.0
     warm_up_s: float = 3.0
     tilt_scale_rad: float = 0.02
     bias_rad_s: tuple[float, float] = (2e-4, 8e-3)
