@@ -9,6 +9,7 @@ HELP = "make bags of recordings in other formats"
 DESCRIPTION = """Make rosbag2 bags (MCAP) of recordings in other formats, with their truth.
 
 SOURCE is a file, and OUT the bag; or SOURCE is a directory, and OUT gets one bag for each file.
+The word 'simulated' as SOURCE gives bags of simulated inertial sensors, with truth.
 
 imu  .npz of BROAD, EuRoC or TUM-VI: imu/data_raw (sensor_msgs/Imu), truth/pose
      (geometry_msgs/PoseStamped, where the truth is known), truth/moving (std_msgs/Bool, at its

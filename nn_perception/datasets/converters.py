@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nn_perception.datasets.imu_bags import write_imu_bag
 from nn_perception.datasets.imu_files import load_imu_directory
+from nn_perception.datasets.imu_simulated import SIMULATED, TEST_SEEDS, simulated_recordings
 from nn_perception.errors import DatasetError
 
 
@@ -49,7 +50,7 @@ def convert_to_bags(source: Path, out: Path) -> Iterator[tuple[Path, Path, int]]
     """Convert a file, or all files of a directory that a converter knows.
 
     Args:
-        source: a file, or a directory with files.
+        source: a file, a directory with files, or the word ``simulated``.
         out: one bag for a file; for a directory the directory that gets one bag for each file.
 
     Returns:
@@ -60,6 +61,12 @@ def convert_to_bags(source: Path, out: Path) -> Iterator[tuple[Path, Path, int]]
         BagError: a bag is there already, or cannot be made.
     """
     source, out = Path(source), Path(out)
+    if str(source) == SIMULATED and not source.exists():
+        _make(out)
+        for sequence in simulated_recordings(TEST_SEEDS):
+            bag = out / sequence.name
+            yield source, bag, write_imu_bag(sequence, bag)
+        return
     if source.is_file():
         jobs = [(source, out)]
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 from nn_perception.datasets.imu import ImuSequence
 from nn_perception.datasets.imu_bags import read_imu_bag
 from nn_perception.datasets.imu_files import load_imu_directory
+from nn_perception.datasets.imu_simulated import SIMULATED, TEST_SEEDS, simulated_recordings
 from nn_perception.errors import DatasetError
 
 _BAG_FILES = (".mcap", ".db3")
@@ -17,7 +18,8 @@ _EXPECTED = "expected .npz recordings of BROAD, EuRoC or TUM-VI, a bag, or a dir
 def load_imu_data(path: Path) -> list[ImuSequence]:
     """Read recordings: one .npz file, one bag, or a directory of such files and bags.
 
-    A directory is searched one level deep; what is neither .npz nor bag is passed over.
+    A directory is searched one level deep; what is neither .npz nor bag is passed over. The word
+    ``simulated`` instead of a path gives simulated motion, other than what training simulates.
 
     Returns:
         The recordings in order of name.
@@ -26,6 +28,8 @@ def load_imu_data(path: Path) -> list[ImuSequence]:
         DatasetError: nothing is there, two have one name, or one of them cannot be read; the
             message names it.
     """
+    if str(path) == SIMULATED and not Path(path).exists():
+        return simulated_recordings(TEST_SEEDS)
     sources = find_imu_sources(path)
     found = [sequence for source in sources for sequence in _read(source)]
     names = Counter(sequence.name for sequence in found)

@@ -22,7 +22,7 @@ from nn_perception.datasets.imu_files import (
     TUMVI_TRAIN,
     broad_trial,
 )
-from nn_perception.datasets.imu_simulator import Motion, simulate_imu
+from nn_perception.datasets.imu_simulated import TRAINING_SEEDS, simulated_recordings
 from nn_perception.errors import DatasetError
 from nn_perception.inertial.blocks import cut_into_blocks
 from nn_perception.rotations import quat_exp, quat_multiply
@@ -93,17 +93,6 @@ def load_tracks(data: Path | None, fold: int) -> AttitudeData:
     return AttitudeData(tuple(train), tuple(validation), tuple(sorted(left_out)), source)
 
 
-def simulated(count: int = 20, duration_s: float = 60.0) -> list[ImuSequence]:
-    """Return simulated recordings of various motion, the same ones each time."""
-    motions = (
-        Motion(duration_s, rate_rms_rad_s=1.0, accel_rms_m_s2=1.0),
-        Motion(duration_s, rate_rms_rad_s=3.0, accel_rms_m_s2=2.0),
-        Motion(duration_s, rate_rms_rad_s=0.7, accel_rms_m_s2=4.0),
-        Motion(duration_s, rate_rms_rad_s=5.0, accel_rms_m_s2=5.0),
-    )
-    return [simulate_imu(200.0, seed, motions[seed % len(motions)]) for seed in range(count)]
-
-
 def gather(tracks: Sequence[Track]) -> dict[str, torch.Tensor]:
     """Return arrays (recording, block, ...) padded to the longest, and their ``length``."""
     longest = max(len(track.arrays["duration"]) for track in tracks)
@@ -129,7 +118,7 @@ def _load(data: Path | None) -> tuple[list[ImuSequence], str]:
         LOGGER.warning(
             "no recordings given (--data, $NN_PERCEPTION_DATA): training on simulated motion"
         )
-        return simulated(), "simulated motion"
+        return simulated_recordings(TRAINING_SEEDS), "simulated motion"
     folders = [root / name for name in ("attitude", "imu") if (root / name).is_dir()]
     sequences = [s for folder in folders or [root] for s in load_imu_data(folder)]
     known = [s for s in sequences if s.has_truth.any()]

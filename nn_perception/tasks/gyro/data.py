@@ -14,7 +14,7 @@ import torch
 from nn_perception.datasets.imu import ImuSequence
 from nn_perception.datasets.imu_data import load_imu_data
 from nn_perception.datasets.imu_files import EUROC_TEST, TUMVI_TEST
-from nn_perception.datasets.imu_simulator import Motion, simulate_imu
+from nn_perception.datasets.imu_simulated import TRAINING_SEEDS, simulated_recordings
 from nn_perception.errors import DatasetError, nearest
 from nn_perception.rotations import (
     gyro_increments,
@@ -144,5 +144,5 @@ def _load(data: Path | None) -> list[ImuSequence]:
         LOGGER.warning(
             "no recordings given (--data, $NN_PERCEPTION_DATA): training on simulated motion"
         )
-        return [simulate_imu(200.0, seed, Motion(duration_s=60.0)) for seed in range(6)]
+        return simulated_recordings(TRAINING_SEEDS)
     return load_imu_data(data / "imu" if (data / "imu").is_dir() else data)
