@@ -41,7 +41,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class BenchSettings:
-    """Settings of a run: where MNIST is, a model, work files, ROS domain, seeds, short or full."""
+    """Settings of a run: data, a model, work files, ROS domain, seeds, short or full."""
 
     work: Path
     data: Path | None = None
@@ -63,11 +63,13 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "imu-replay": ("nn_perception.bench.imu_replaying:run", "200 Hz IMU, MCAP to answers"),
     "training": ("nn_perception.bench.training:run", "time to 98 % against the ordinary loop"),
     "projection": ("nn_perception.bench.projection:run", "projection onto SO(3) against SVD"),
+    "attitude": ("nn_perception.bench.imu_accuracy:attitude", "cross-validation on BROAD (long)"),
+    "gyro": ("nn_perception.bench.imu_accuracy:gyro", "open-loop orientation on EuRoC's tests"),
     "gpu": ("nn_perception.bench.gpu:run", "training and engine on a GPU"),
     "accuracy": ("nn_perception.bench.accuracy:run", "MNIST test accuracy of the recipes (long)"),
 }
-LONG = ("accuracy",)
-"""Run only when named."""
+LONG = ("accuracy", "attitude", "gyro")
+"""Run only when named: they take long, or look at test data."""
 
 
 def load(name: str) -> Benchmark:

@@ -32,7 +32,7 @@ def run(settings: BenchSettings, say: Callable[[str], None]) -> list[Measurement
     return [_network(name, goal, directory, settings, say) for name, goal in GOALS.items()]
 
 
-def _is_trained(out: Path, config: TrainingConfig) -> bool:
+def is_trained(out: Path, config: TrainingConfig) -> bool:
     """Tell whether a bundle of this very configuration is there, from an interrupted benchmark."""
     try:
         found = load_bundle(out).config.training["configuration"]
@@ -50,7 +50,7 @@ def _network(
         if settings.quick:
             config = dataclasses.replace(config, epochs=1)
         out = settings.work / f"{name}-{seed}"
-        if _is_trained(out, config):
+        if is_trained(out, config):
             say(f"{name}, seed {seed}: trained already, {out}")
         else:
             say(f"{name}, seed {seed}")
