@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nn_perception.engine import Engine
 from nn_perception.inertial.gate import GAP, RATE
 from nn_perception.inertial.rest import SMOOTHING_S, RestState, first_state, remember
+from nn_perception.tasks.gyro.aid import GravityAid
 from nn_perception.tasks.imu_pipeline import Waiting
 
 Float64Array = NDArray[np.float64]
@@ -25,6 +26,7 @@ class Calibration(NamedTuple):
         expected_bias_rad_s: (3,) of the calibrated rate, before anything is remembered.
         motion_offset_rad_s: (3,) to be added in motion once the bias at rest is known.
         rest_thresholds: (4,) see `nn_perception.inertial.rest.remember`.
+        left_bias_rad_s: standard deviation of the bias left for `GravityAid` to find; 0: none.
         rate_hz: the sample rate that the convolutions were trained at.
         cache: size of the convolutions' cache.
     """
@@ -33,6 +35,7 @@ class Calibration(NamedTuple):
     expected_bias_rad_s: Float64Array
     motion_offset_rad_s: Float64Array
     rest_thresholds: Float64Array
+    left_bias_rad_s: float
     rate_hz: float
     cache: int
 
@@ -58,6 +61,7 @@ class Corrector:
         self._cache = np.zeros((0, calibration.cache), np.float32)
         self._rest = first_state(np.zeros((0, 1, 6)))
         self._period_s: list[float] = []
+        self._aid = GravityAid(calibration.left_bias_rad_s)
 
     def add_sensor(self) -> int:
         """Make room for one more sensor; return its row."""
@@ -66,6 +70,7 @@ class Corrector:
         empty = np.zeros((1, self._calibration.cache), np.float32)
         self._cache = np.concatenate([self._cache, empty])
         self._period_s.append(1.0 / self._calibration.rate_hz)
+        self._aid.add_sensor()
         return len(self._cache) - 1
 
     def adopt(self, previous: Corrector) -> None:
@@ -77,6 +82,7 @@ class Corrector:
         fits = previous._cache.shape[1] == size
         self._cache = previous._cache if fits else np.zeros((count, size), np.float32)
         self._period_s = previous._period_s
+        self._aid = previous._aid
         rest = previous._rest
         moved = previous._calibration.expected_bias_rad_s - self._calibration.expected_bias_rad_s
         mean = rest.mean.copy()
@@ -121,7 +127,27 @@ class Corrector:
         correction = self._convolve(rows, measured)
         correction[np.array(off_rate).reshape(correction.shape[:2])] = 0.0
         corrected = rate - seen.bias_rad_s + offset + correction
-        return Corrections(corrected, calibration.expected_bias_rad_s + seen.bias_rad_s)
+        left = self._left(rows, samples, corrected, measured[..., 3:])
+        bias = calibration.expected_bias_rad_s + seen.bias_rad_s + left
+        return Corrections(corrected - left, bias)
+
+    def _left(
+        self,
+        rows: NDArray[np.intp],
+        samples: Sequence[Sequence[Waiting]],
+        rate_rad_s: Float64Array,
+        accel_m_s2: Float64Array,
+    ) -> Float64Array:
+        """Return the bias (n, K, 3) that gravity shows in the corrected rate."""
+        found = np.empty_like(rate_rad_s)
+        for i, part in enumerate(samples):
+            if part[0].passed.starts:
+                self._aid.begin(int(rows[i]), accel_m_s2[i, 0])
+            times = np.array([(s.passed.dt_s, s.passed.unknown_s) for s in part])
+            found[i] = self._aid.follow(
+                int(rows[i]), rate_rad_s[i], accel_m_s2[i], times[:, 0], times[:, 1]
+            )
+        return found
 
     def _prepare(self, row: int, first: Waiting, calibrated: Float64Array) -> None:
         passed = first.passed

@@ -51,6 +51,8 @@ class GyroTraining:
         noise_rad_s: largest standard deviation of the noise that is added to the rate.
         noise_m_s2: that of the noise added to the specific force.
         bias_rad_s: standard deviation of the bias that is added, so that none is learned by heart.
+        left_bias_rad_s: what the correction may leave of the bias, for gravity to find in motion;
+            0: gravity is not asked. Not trained.
     """
 
     prefix: str = ""
@@ -60,6 +62,7 @@ class GyroTraining:
     noise_rad_s: float = 0.0175
     noise_m_s2: float = 0.1
     bias_rad_s: float = 0.0018
+    left_bias_rad_s: float = 8.7e-4
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -191,6 +194,7 @@ class GyroLearning:
                 "expected_bias_rad_s": network.expected_bias_rad_s.detach().double().tolist(),
                 "motion_offset_rad_s": network.motion_offset_rad_s.detach().double().tolist(),
                 "rest_thresholds": thresholds.double().tolist(),
+                "left_bias_rad_s": self.settings.left_bias_rad_s,
                 "constant_gyro_bias_rad_s": list(self.data.mean_bias_rad_s),
             },
             metrics=self.validate(predict),

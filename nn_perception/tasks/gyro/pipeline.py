@@ -131,6 +131,7 @@ def _calibration(bundle: Bundle) -> Calibration:
     calibration = bundle.config.calibration
     try:
         arrays = {name: np.array(calibration[name], np.float64) for name in _SHAPES}
+        left_bias = float(calibration.get("left_bias_rad_s", 0.0))
         rate_hz = float(bundle.config.preprocessing["rate_hz"])
         cache = int(bundle.config.inputs[1].shape[-1] or 0)
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -142,6 +143,7 @@ def _calibration(bundle: Bundle) -> Calibration:
         arrays[name].shape == shape and np.isfinite(arrays[name]).all()
         for name, shape in _SHAPES.items()
     )
-    if not sound or not 1.0 <= rate_hz <= 10_000.0 or cache < 1:
+    sound = sound and 0.0 <= left_bias < 1.0 and 1.0 <= rate_hz <= 10_000.0 and cache > 0
+    if not sound:
         raise BundleError(f"{bundle.name}: its calibration has other sizes; train it again")
-    return Calibration(**arrays, rate_hz=rate_hz, cache=cache)
+    return Calibration(**arrays, left_bias_rad_s=left_bias, rate_hz=rate_hz, cache=cache)
