@@ -15,6 +15,7 @@ def card_text(
     task: str, config: TrainingConfig, export: Export, network: nn.Module, command: str
 ) -> str:
     """Return the Markdown text of a bundle's README.md."""
+    unit = export.data.get("unit", "samples")
     parameters = sum(parameter.numel() for parameter in network.parameters())
     shapes = "; ".join(
         f"{spec.name} {_shape(spec.shape)} {spec.dtype} [{spec.unit}]" for spec in export.inputs
@@ -25,8 +26,8 @@ def card_text(
         "input": shapes,
         "output": ", ".join(f"{spec.name} {_shape(spec.shape)}" for spec in export.outputs),
         "labels": ", ".join(export.labels) or "none",
-        "trained on": f"{export.data['source']}: {export.data['train']:,} samples",
-        "chosen on": f"{export.data['validation']:,} held-out samples of the same training data",
+        "trained on": f"{export.data['source']}: {export.data['train']:,} {unit}",
+        "watched on": _watched(export.data, unit),
         "seed": f"{config.seed}, {torch.get_num_threads()} CPU threads (OMP_NUM_THREADS)",
         "calibration": _figures(export.calibration),
         "validation": _figures(export.metrics),
@@ -46,8 +47,19 @@ def _shape(shape: tuple[int | None, ...]) -> str:
     return "(" + ", ".join("N" if size is None else str(size) for size in shape) + ")"
 
 
+def _watched(data: dict[str, Any], unit: str) -> str:
+    if not data["validation"]:
+        return f"the training {unit}, for want of others"
+    return f"{data['validation']:,} held-out {unit} of the same training data"
+
+
 def _figures(values: dict[str, Any]) -> str:
-    return ", ".join(
-        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
-        for key, value in values.items()
-    )
+    return ", ".join(f"{key} {_number(value)}" for key, value in values.items())
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_number, value)) + "]"
+    return str(value)

@@ -212,6 +212,7 @@ class AttitudeLearning:
             },
             metrics=figures,
             data={
+                "unit": "recordings",
                 "source": self.data.source,
                 "sha256": self.data_id,
                 "train": len(self.data.train),

@@ -199,15 +199,13 @@ class GyroLearning:
             },
             metrics=self.validate(predict),
             data={
+                "unit": "recordings",
                 "source": self.data.source,
                 "sha256": self.data_id,
                 "train": len(self.data.train),
                 "validation": len(self.data.validation),
                 "train_names": [s.name for s in self.data.train],
                 "validation_names": [s.name for s in self.data.validation],
-                "validated_on": "left-out recordings"
-                if self.data.validation
-                else "the training recordings, for want of others",
             },
         )
 
