@@ -18,8 +18,9 @@ from nn_perception.rotations import Array
 
 SMOOTHING_S = 0.15
 """Time constant over which scatter is looked at."""
-SETTLING_S = 0.3
-"""No sample counts before the scatter is known."""
+SETTLING_S = 0.3005
+"""No sample counts before the scatter is known. Half a millisecond beside the multiples of common
+periods: there, the rounding of sums would decide whether a sample counts."""
 
 
 class RestState(NamedTuple):

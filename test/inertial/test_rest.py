@@ -99,17 +99,28 @@ def test_the_remembered_bias_is_the_weighted_mean():
     samples = rest(1000)
     samples[:, :3] *= 0.1
     seen, _ = run(samples)
-    start = round(SETTLING_S / DT)
+    start = round(SETTLING_S / DT) + 1
     mean = samples[start:, :3].sum(0) * DT / ((1000 - start) * DT + THRESHOLDS[0])
     np.testing.assert_allclose(seen.bias_rad_s[-1], mean, rtol=0.01)
 
 
 def test_no_sample_counts_before_the_scatter_is_known():
     seen, _ = run(rest(200))
-    before = round(SETTLING_S / DT) - 1
+    before = round(SETTLING_S / DT)
     assert not seen.at_rest[:before].any()
     assert not seen.bias_rad_s[:before].any()
     assert seen.at_rest[before + 2] > 0.5
+
+
+@pytest.mark.parametrize("hz", [50, 100, 200, 250, 400, 500, 1000])
+def test_rounding_does_not_decide_when_the_scatter_is_known(hz):
+    """Times from the start as sums of another order: the same samples count."""
+    samples, dt = rest(hz), np.full(hz, 1.0 / hz)
+    whole, _ = run(samples, dt=dt)
+    state = first_state(samples[None])
+    for k in range(hz):
+        seen, state = run(samples[k : k + 1], state=state, dt=dt[k : k + 1])
+        assert (seen.at_rest[0] > 0.0) == (whole.at_rest[k] > 0.0)
 
 
 def test_motion_does_not_disturb_it():

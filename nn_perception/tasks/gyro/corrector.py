@@ -91,7 +91,7 @@ class Corrector:
             mean=mean, weighted_rad=rest.weighted_rad + rest.weight_s * moved
         )
 
-    def advance(self, rows: NDArray[np.intp], samples: Sequence[Sequence[Waiting]]) -> Corrections:
+    def advance(self, rows: Sequence[int], samples: Sequence[Sequence[Waiting]]) -> Corrections:
         """Take K samples of each sensor in ``rows``.
 
         Args:
@@ -99,9 +99,13 @@ class Corrector:
             samples: n lists of K samples; one that starts or ends a gap comes alone.
         """
         off_rate = [RATE in sample.passed.flags for part in samples for sample in part]
-        if len(rows) > 1 and any(off_rate):  # each has a smoothing of its own
-            parts = [self.advance(rows[i : i + 1], [part]) for i, part in enumerate(samples)]
-            return Corrections(*(np.concatenate(p) for p in zip(*parts, strict=True)))
+        if len(off_rate) > 1 and any(off_rate):  # each has a smoothing of its own
+            alone = [
+                [self.advance(rows[i : i + 1], [[sample]]) for sample in part]
+                for i, part in enumerate(samples)
+            ]
+            joined = [[np.concatenate(p, 1) for p in zip(*row, strict=True)] for row in alone]
+            return Corrections(*(np.concatenate(p) for p in zip(*joined, strict=True)))
         calibration = self._calibration
         measured = np.array(
             [[(*s.reading.gyro_rad_s, *s.reading.accel_m_s2) for s in part] for part in samples]
@@ -109,7 +113,7 @@ class Corrector:
         rate = measured[..., :3] @ calibration.matrix.T - calibration.expected_bias_rad_s
         calibrated = np.concatenate([rate, measured[..., 3:]], -1)
         for row, part, own in zip(rows, samples, calibrated, strict=True):
-            self._prepare(row, part[0], own[:1])
+            self._prepare(row, part, own[:1])
         # What is not sure to be a measurement is no rest either: a frozen sensor scatters least.
         dt = np.array([[s.passed.dt_s * (s.passed.unknown_s == 0.0) for s in p] for p in samples])
         period = self._period_s[rows[0]] if any(off_rate) else 1.0 / calibration.rate_hz
@@ -133,7 +137,7 @@ class Corrector:
 
     def _left(
         self,
-        rows: NDArray[np.intp],
+        rows: Sequence[int],
         samples: Sequence[Sequence[Waiting]],
         rate_rad_s: Float64Array,
         accel_m_s2: Float64Array,
@@ -149,17 +153,18 @@ class Corrector:
             )
         return found
 
-    def _prepare(self, row: int, first: Waiting, calibrated: Float64Array) -> None:
-        passed = first.passed
+    def _prepare(self, row: int, part: Sequence[Waiting], calibrated: Float64Array) -> None:
+        passed = part[0].passed
         if passed.starts or GAP in passed.flags:
             self._cache[row] = 0.0  # what came before a gap is no past of what comes after it
         if passed.starts:
             for whole, part in zip(self._rest, first_state(calibrated[None]), strict=True):
                 whole[row] = part[0]
-        elif passed.dt_s:
-            self._period_s[row] += 0.02 * (passed.dt_s - self._period_s[row])
+        elif GAP not in passed.flags:
+            for sample in part:
+                self._period_s[row] += 0.02 * (sample.passed.dt_s - self._period_s[row])
 
-    def _convolve(self, rows: NDArray[np.intp], measured: Float64Array) -> Float64Array:
+    def _convolve(self, rows: Sequence[int], measured: Float64Array) -> Float64Array:
         correction, cache = self._engine(measured.astype(np.float32), self._cache[rows])
         self._cache[rows] = cache
         found: Float64Array = correction.astype(np.float64)
