@@ -92,8 +92,8 @@ class StreamGate:
         self._behind = 0
         self._period_s = 0.0
         self._samples = 0
-        self._sample = b""
-        self._rates: tuple[float, ...] = (0.0, 0.0, 0.0)
+        self._rates: list[float] = [0.0, 0.0, 0.0]
+        self._forces: list[float] = []
         self._same = [0, 0, 0]
         self._frozen_s = 0.0
 
@@ -120,7 +120,8 @@ class StreamGate:
                 self._behind = 0
                 return self._go_on(reading, dt)
         self.reset()
-        self._remember(reading)
+        self._last_ns = reading.stamp_ns
+        self._rates, self._forces = reading.gyro_rad_s.tolist(), reading.accel_m_s2.tolist()
         return Passed(0.0, True, 0.0, (RESET,) if jumped else (START,))
 
     def _look_back(self, stamp_ns: int, dt: float) -> None:
@@ -154,35 +155,32 @@ class StreamGate:
             weight = max(_PERIOD_WEIGHT, 1.0 / (self._samples + 1))
             self._period_s += weight * (dt - self._period_s)
             self._samples += 1
-        if self._is_frozen(reading, dt):
+        rates, forces = reading.gyro_rad_s.tolist(), reading.accel_m_s2.tolist()
+        if self._is_frozen(rates, forces, dt):
             flags.append(FROZEN)
             unknown = dt
-        if self._is_saturated(reading):
+        if self._is_saturated(rates):
             flags.append(SATURATED)
             unknown = dt
         limits = self.limits
         if known and not limits.min_rate_hz <= self.rate_hz <= limits.max_rate_hz:
             flags.append(RATE)
-        self._remember(reading)
+        self._last_ns, self._rates, self._forces = reading.stamp_ns, rates, forces
         return Passed(dt, False, unknown, tuple(flags))
 
-    def _remember(self, reading: ImuReading) -> None:
-        self._last_ns = reading.stamp_ns
-        self._sample = reading.gyro_rad_s.tobytes() + reading.accel_m_s2.tobytes()
-        self._rates = tuple(reading.gyro_rad_s.tolist())
-
-    def _is_frozen(self, reading: ImuReading, dt: float) -> bool:
+    def _is_frozen(self, rates: list[float], forces: list[float], dt: float) -> bool:
         if not self.limits.frozen_after_s:
             return False
         # Real sensors have noise: all six values never repeat for long.
-        same = reading.gyro_rad_s.tobytes() + reading.accel_m_s2.tobytes() == self._sample
+        same = rates == self._rates and forces == self._forces
         self._frozen_s = self._frozen_s + dt if same else 0.0
         return self._frozen_s >= self.limits.frozen_after_s
 
-    def _is_saturated(self, reading: ImuReading) -> bool:
-        found = False
-        for axis, rate in enumerate(reading.gyro_rad_s.tolist()):
+    def _is_saturated(self, rates: list[float]) -> bool:
+        if max(rates) < _SATURATED_RAD_S and min(rates) > -_SATURATED_RAD_S:
+            self._same = [0, 0, 0]
+            return False
+        for axis, rate in enumerate(rates):
             stuck = abs(rate) >= _SATURATED_RAD_S and rate == self._rates[axis]
             self._same[axis] = self._same[axis] + 1 if stuck else 0
-            found = found or self._same[axis] >= _SATURATED_SAMPLES - 1
-        return found
+        return max(self._same) >= _SATURATED_SAMPLES - 1

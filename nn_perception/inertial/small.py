@@ -45,6 +45,11 @@ def exp(rotvec: Array) -> Array:
 
     Taylor series of the half angle's sine and cosine: within 1e-9 up to 0.5 rad.
     """
+    if isinstance(rotvec, np.ndarray):
+        powers = ((rotvec * rotvec) @ _CONSTANTS["sum"]) ** _POWERS
+        quat = powers @ _CONSTANTS["exp"]
+        quat[:, :3] *= rotvec
+        return quat
     s = 0.25 * (rotvec**2).sum(-1)[:, None]
     sine = 0.5 - s * (1 / 12 - s * (1 / 240 - s * (1 / 10080)))
     cosine = 1.0 - s * (1 / 2 - s * (1 / 24 - s * (1 / 720 - s * (1 / 40320))))
@@ -173,7 +178,19 @@ def _lengths() -> Any:
     return columns
 
 
+_POWERS = np.arange(5)
+
+
+def _exp() -> Any:
+    """Return (5, 4): powers of a squared angle to the factors of the rotation vector, and w."""
+    sine = np.array([1 / 2, -1 / 12, 1 / 240, -1 / 10080, 0.0]) * 0.25**_POWERS
+    cosine = np.array([1.0, -1 / 2, 1 / 24, -1 / 720, 1 / 40320]) * 0.25**_POWERS
+    return np.stack([sine, sine, sine, cosine], -1)
+
+
 _CONSTANTS = {
+    "exp": _exp(),
+    "sum": np.ones((3, 1)),
     "product": _bilinear_product(),
     "right": _right(),
     "matrix": _quadratic_matrix(),

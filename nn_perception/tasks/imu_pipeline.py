@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nn_perception.bundle import Bundle
 from nn_perception.datasets.imu import ImuSequence
@@ -16,8 +15,6 @@ from nn_perception.errors import MessageError
 from nn_perception.inertial.gate import GAP, Limits, Passed, StreamGate
 from nn_perception.inertial.readings import ImuReading, reading_from_message
 from nn_perception.tasks.pipeline import InputSpec
-
-Rows = NDArray[np.intp]
 
 
 class Waiting(NamedTuple):
@@ -140,7 +137,7 @@ class ImuPipeline(ABC):
 def rounds(
     waiting: Mapping[int, Sequence[Waiting]],
     is_last: Callable[[int, float], bool] = lambda _row, _elapsed: False,
-) -> Iterator[tuple[Rows, list[Sequence[Waiting]]]]:
+) -> Iterator[tuple[list[int], list[Sequence[Waiting]]]]:
     """Cut waiting samples into pieces of equal length for all sensors in them.
 
     A single sensor's samples go on together, those of several sensors one by one, all sensors
@@ -155,12 +152,12 @@ def rounds(
         at = 0
         while at < len(samples):
             size = _piece(row, samples, at, is_last)
-            yield np.array([row]), [samples[at : at + size]]
+            yield [row], [samples[at : at + size]]
             at += size
         return
     for k in range(max((len(samples) for samples in waiting.values()), default=0)):
         rows = [row for row, samples in waiting.items() if len(samples) > k]
-        yield np.array(rows), [waiting[row][k : k + 1] for row in rows]
+        yield rows, [waiting[row][k : k + 1] for row in rows]
 
 
 def _piece(

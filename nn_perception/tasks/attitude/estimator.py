@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from math import isfinite
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nn_perception.engine import Engine
-from nn_perception.inertial.blocks import integrate, is_full, midpoints
+from nn_perception.inertial.blocks import is_full
 from nn_perception.inertial.filter import Block, State, features, initial_state, predict, step
-from nn_perception.inertial.small import exp, multiply
+from nn_perception.inertial.strapdown import OpenBlock, Quaternion
 from nn_perception.tasks.imu_pipeline import Waiting
 
 Float64Array = NDArray[np.float64]
-
-_IDENTITY = np.array([0.0, 0.0, 0.0, 1.0])
 
 
 class Settings(NamedTuple):
@@ -40,22 +39,40 @@ class Estimates(NamedTuple):
 
     Attributes:
         orientation_xyzw: (n, K, 4) unit.
-        covariance_rad2: (n, 3, 3) after the last of them.
-        gyro_bias_rad_s: (n, 3) likewise.
-        recovered: (n,) whether the state became unusable and began anew.
+        covariance_rad2: n arrays (3, 3) after the last of them, not to be written to.
+        gyro_bias_rad_s: n arrays (3,) likewise.
+        recovered: n times, whether the state became unusable and began anew.
     """
 
     orientation_xyzw: Float64Array
+    covariance_rad2: Sequence[Float64Array]
+    gyro_bias_rad_s: Sequence[Float64Array]
+    recovered: Sequence[bool]
+
+
+class Sensor:
+    """What is known of one sensor.
+
+    Attributes:
+        block: samples since the last correction.
+        state: the filter's, after it; arrays of one row, replaced and never written to.
+        memory: (1, M) the network's.
+        covariance_rad2: (3, 3) as it is published.
+    """
+
+    __slots__ = ("block", "covariance_rad2", "memory", "state")
+
+    block: OpenBlock
+    state: State
+    memory: NDArray[np.float32]
     covariance_rad2: Float64Array
-    gyro_bias_rad_s: Float64Array
-    recovered: NDArray[np.bool_]
 
 
 class Estimator:
-    """State and arithmetic of the filter; rows of its arrays are sensors.
+    """State and arithmetic of the filter, for any number of sensors.
 
     Between the blocks' ends the orientation goes on by the gyroscope alone. Corrections come with
-    a block's last sample.
+    a block's last sample, for all sensors whose blocks end together at once.
     """
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
@@ -65,139 +82,112 @@ class Estimator:
         floors, scales = np.array(settings.floors_rad), np.sqrt(settings.variance_scales)
         self._floors = np.diag(floors[[0, 0, 1]] ** 2)
         self._scales = np.outer(scales[[0, 0, 1]], scales[[0, 0, 1]])
-        empty = np.zeros((0, 3))
-        self._state = initial_state(empty, self._sigmas)
-        self._memory = np.zeros((0, settings.memory), np.float32)
-        self._turn, self._gained, self._rate_sum = np.zeros((0, 4)), empty, empty
-        self._last = np.zeros((0, 6))  # the reading before: rate, specific force
-        self._duration: list[float] = []
-        self._unknown: list[float] = []
+        self._sensors: list[Sensor] = []
 
     def add_sensor(self) -> int:
         """Make room for one more sensor; return its row."""
-        up = np.array([[0.0, 0.0, 1.0]])
-        new = initial_state(up, self._sigmas)
-        self._state = State(*(np.concatenate(pair) for pair in zip(self._state, new, strict=True)))
-        memory = np.zeros((1, self._settings.memory), np.float32)
-        self._memory = np.concatenate([self._memory, memory])
-        self._turn = np.concatenate([self._turn, _IDENTITY[None]])
-        self._last = np.concatenate([self._last, np.zeros((1, 6))])
-        for name in ("_gained", "_rate_sum"):
-            setattr(self, name, np.concatenate([getattr(self, name), np.zeros((1, 3))]))
-        self._duration.append(0.0)
-        self._unknown.append(0.0)
-        return len(self._duration) - 1
+        sensor = Sensor()
+        sensor.block = OpenBlock()
+        self._begin(sensor, (0.0, 0.0, 0.0, 0.0, 0.0, 1.0))
+        self._sensors.append(sensor)
+        return len(self._sensors) - 1
 
     def adopt(self, previous: Estimator) -> None:
         """Take over the state of another one, and the network's memory if it has this size."""
-        memory = previous._memory
-        if memory.shape[1] != self._settings.memory:
-            memory = np.zeros((len(memory), self._settings.memory), np.float32)
-        self._state, self._memory = previous._state, memory
-        for name in ("_turn", "_gained", "_rate_sum", "_last", "_duration", "_unknown"):
-            setattr(self, name, getattr(previous, name))
+        self._sensors = previous._sensors
+        for sensor in self._sensors:
+            if sensor.memory.shape[1] != self._settings.memory:
+                sensor.memory = self._no_memory()
+            self._publish(sensor)
 
     def fills_block(self, row: int, elapsed_s: float) -> bool:
         """Tell whether that many further seconds of samples fill a sensor's block."""
-        return is_full(self._duration[row] + elapsed_s)
+        return is_full(self._sensors[row].block.duration_s + elapsed_s)
 
     def advance(
-        self, rows: NDArray[np.intp], samples: Sequence[Sequence[Waiting]], delay_s: float
+        self, rows: Sequence[int], samples: Sequence[Sequence[Waiting]], delay_s: float
     ) -> Estimates:
         """Take K samples of each sensor in ``rows``.
 
         Args:
-            rows: (n,) distinct rows.
+            rows: n distinct rows.
             samples: n lists of K samples; only its last sample may fill a block.
             delay_s: time by which to predict ahead.
         """
-        readings = np.array(
-            [[(*s.reading.gyro_rad_s, *s.reading.accel_m_s2) for s in part] for part in samples]
+        sensors = [self._sensors[row] for row in rows]
+        tracks = [self._follow(*pair, delay_s) for pair in zip(sensors, samples, strict=True)]
+        full = [i for i, sensor in enumerate(sensors) if sensor.block.is_full]
+        recovered = [False] * len(sensors)
+        if full:
+            lost = self._correct([sensors[i] for i in full])
+            for i, again in zip(full, lost, strict=True):
+                recovered[i] = again
+                tracks[i][-1] = sensors[i].block.orientation(delay_s)
+        return Estimates(
+            np.array(tracks),
+            [sensor.covariance_rad2 for sensor in sensors],
+            [sensor.state.gyro_bias_rad_s[0] for sensor in sensors],
+            recovered,
         )
-        dt = np.array([[sample.passed.dt_s for sample in part] for part in samples])
-        for i, part in enumerate(samples):
-            if part[0].passed.starts:
-                self._begin(rows[i], readings[i, 0])
-        means = midpoints(readings, self._last[rows])
-        self._last[rows] = readings[:, -1]
-        gyro = means[:, :, :3]
-        steps = integrate(self._turn[rows], gyro, means[:, :, 3:], dt)
-        elapsed = np.array([[self._duration[row]] for row in rows]) + np.cumsum(dt, axis=1)
-        orientation = self._between(rows, steps.turn_xyzw, elapsed, readings[:, :, :3], delay_s)
-        self._turn[rows] = steps.turn_xyzw[:, -1]
-        self._gained[rows] += steps.gained_m_s
-        self._rate_sum[rows] += (gyro * dt[:, :, None]).sum(1)
-        for i, row in enumerate(rows):
-            self._duration[row] = float(elapsed[i, -1])
-            self._unknown[row] += sum(sample.passed.unknown_s for sample in samples[i])
-        full = np.array([is_full(self._duration[row]) for row in rows])
-        recovered = np.zeros(len(rows), dtype=bool)
-        if full.any():
-            done = rows[full]
-            recovered[full] = self._correct(done)
-            ahead = exp((readings[full, -1, :3] - self._state.gyro_bias_rad_s[done]) * delay_s)
-            orientation[full, -1] = multiply(self._state.orientation_xyzw[done], ahead)
-        covariance = (self._state.covariance[rows, :3, :3] + self._floors) * self._scales
-        return Estimates(orientation, covariance, self._state.gyro_bias_rad_s[rows], recovered)
 
-    def _between(
-        self,
-        rows: NDArray[np.intp],
-        turns: Float64Array,
-        elapsed: Float64Array,
-        gyro: Float64Array,
-        delay_s: float,
-    ) -> Float64Array:
-        """Return orientations (n, K, 4) within a block, by the gyroscope without its bias."""
-        count, samples = elapsed.shape
-        bias = self._state.gyro_bias_rad_s[rows][:, None, :]
-        half = -0.5 * bias * elapsed[:, :, None]
-        after = half + (gyro - bias) * delay_s
-        start = np.repeat(self._state.orientation_xyzw[rows], samples, axis=0)
-        first = multiply(start, exp(half.reshape(-1, 3)))
-        second = multiply(turns.reshape(-1, 4), exp(after.reshape(-1, 3)))
-        orientation: Float64Array = multiply(first, second)
-        orientation /= np.sqrt((orientation**2).sum(-1))[:, None]
-        return orientation.reshape(count, samples, 4)
+    def _follow(
+        self, sensor: Sensor, samples: Sequence[Waiting], delay_s: float
+    ) -> list[Quaternion]:
+        """Return the orientations at samples within a block."""
+        block, track = sensor.block, []
+        for _, reading, passed in samples:
+            values = reading.gyro_rad_s.tolist() + reading.accel_m_s2.tolist()
+            if passed.starts:
+                self._begin(sensor, values)
+            block.add(values, passed.dt_s, passed.unknown_s)
+            track.append(block.orientation(delay_s))
+        return track
 
-    def _correct(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Close the blocks of these rows; return which had to begin anew."""
-        duration = np.array([[self._duration[row]] for row in rows])
-        block = Block(
-            self._turn[rows],
-            self._gained[rows],
-            self._rate_sum[rows] / duration,
-            duration,
-            np.array([[self._unknown[row]] for row in rows]),
-        )
-        state = State(*(part[rows] for part in self._state))
+    def _correct(self, sensors: Sequence[Sensor]) -> list[bool]:
+        """Close the blocks of these sensors; return which had to begin anew."""
+        block = Block(*_together([sensor.block.block() for sensor in sensors]))
+        state = State(*_together([sensor.state for sensor in sensors]))
+        (memory,) = _together([(sensor.memory,) for sensor in sensors])
         motion = predict(state, block)
         seen = features(state, block, motion).astype(np.float32)
-        noise, memory = self._engine(seen, self._memory[rows])
-        self._memory[rows] = memory
+        noise, memory = self._engine(seen, memory)
         state = step(state, block, motion, noise.astype(np.float64))
-        for whole, part in zip(self._state, state, strict=True):
-            whole[rows] = part
-        sound = np.isfinite(state.orientation_xyzw).all(1) & np.isfinite(state.covariance).all(
-            (1, 2)
-        )
-        self._clear(rows)
-        for row in rows[~sound]:
-            self._begin(row, self._last[row])
-        lost: NDArray[np.bool_] = ~sound
+        lost = []
+        for i, sensor in enumerate(sensors):
+            sensor.state = State(*(part[i : i + 1] for part in state))
+            sensor.memory = memory[i : i + 1]
+            # A sum is NaN or infinite when a part is.
+            sound = isfinite(sensor.state.orientation_xyzw.sum() + sensor.state.covariance.sum())
+            lost.append(not sound)
+            if sound:
+                self._publish(sensor)
+                self._open(sensor)
+            else:
+                self._begin(sensor, sensor.block.last)
         return lost
 
-    def _begin(self, row: int, reading: Float64Array) -> None:
+    def _begin(self, sensor: Sensor, reading: Sequence[float]) -> None:
         """Level a sensor by its specific force; its heading is zero."""
-        new = initial_state(reading[None, 3:], self._sigmas)
-        for whole, part in zip(self._state, new, strict=True):
-            whole[row] = part[0]
-        self._memory[row] = 0.0
-        self._last[row] = reading
-        self._clear(np.array([row]))
+        sensor.state = initial_state(np.array([reading[3:]]), self._sigmas)
+        sensor.memory = self._no_memory()
+        sensor.block.last = reading
+        self._publish(sensor)
+        self._open(sensor)
 
-    def _clear(self, rows: NDArray[np.intp]) -> None:
-        self._turn[rows] = _IDENTITY
-        self._gained[rows] = self._rate_sum[rows] = 0.0
-        for row in rows:
-            self._duration[row] = self._unknown[row] = 0.0
+    def _publish(self, sensor: Sensor) -> None:
+        covariance = sensor.state.covariance[0, :3, :3]
+        sensor.covariance_rad2 = (covariance + self._floors) * self._scales
+
+    def _open(self, sensor: Sensor) -> None:
+        x, y, z, w = sensor.state.orientation_xyzw[0].tolist()
+        sensor.block.open((x, y, z, w), sensor.state.gyro_bias_rad_s[0].tolist())
+
+    def _no_memory(self) -> NDArray[np.float32]:
+        return np.zeros((1, self._settings.memory), np.float32)
+
+
+def _together(parts: Sequence[tuple[NDArray[Any], ...]]) -> tuple[NDArray[Any], ...]:
+    """Return the arrays of one row each as one array of all rows, field by field."""
+    if len(parts) == 1:
+        return parts[0]
+    return tuple(np.concatenate(field) for field in zip(*parts, strict=True))

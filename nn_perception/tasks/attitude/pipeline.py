@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,7 @@ MIN_RATE_HZ, MAX_RATE_HZ = 45.0, 1050.0
 """Rates that the filter is made for: its blocks of 40 ms need two samples."""
 
 
-@dataclass(frozen=True)
-class AttitudeResult:
+class AttitudeResult(NamedTuple):
     """Orientation at one sample.
 
     Attributes:
