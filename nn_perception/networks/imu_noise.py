@@ -11,8 +11,8 @@ from nn_perception.inertial.filter import FEATURES, NOISES
 
 _START = (2.0, 3e-3, 0.1, 1e-3, 5e-3, 1e-4)
 """Noise before any training, in the order of `NOISES`: a usable filter with a MEMS sensor."""
-_REACH = 6.0
-"""The network can change a noise by a factor of exp(6), about 400, either way."""
+_SPEED = 10.0
+"""The noise itself learns faster than the weights: it has decades to go, they have not."""
 
 
 class ImuNoise(nn.Module):
@@ -20,15 +20,18 @@ class ImuNoise(nn.Module):
 
     Args:
         hidden: width of the memory.
+        reach: the network can change a noise by a factor of exp(reach) either way. A wide reach fits
+            the training recordings better and others worse.
     """
 
-    def __init__(self, hidden: int = 24) -> None:
+    def __init__(self, hidden: int = 16, reach: float = 1.0) -> None:
         super().__init__()
-        self.hidden = hidden
+        self.hidden, self.reach = hidden, reach
         self.read = nn.Linear(FEATURES, hidden)
         self.memory = nn.GRUCell(hidden, hidden)
         self.write = nn.Linear(hidden, len(NOISES))
-        self.log_noise = nn.Parameter(torch.tensor([math.log(value) for value in _START]))
+        self.register_buffer("start", torch.tensor([math.log(value) for value in _START]))
+        self.change = nn.Parameter(torch.zeros(len(NOISES)))
         nn.init.zeros_(self.write.weight)
         nn.init.zeros_(self.write.bias)
 
@@ -40,5 +43,6 @@ class ImuNoise(nn.Module):
             memory: (N, hidden); zeros at the start.
         """
         memory = self.memory(torch.tanh(self.read(features)), memory)
-        change = _REACH * torch.tanh(self.write(memory) * (3.0 / _REACH))
-        return torch.exp(self.log_noise + change), memory
+        now = self.reach * torch.tanh(self.write(memory) / self.reach)
+        start: Tensor = self.start  # type: ignore[assignment]
+        return torch.exp(start + _SPEED * self.change + now), memory

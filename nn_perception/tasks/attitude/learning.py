@@ -43,9 +43,9 @@ class AttitudeTraining:
 
     fold: int = -1
     chunk_s: float = 24.0
-    warm_up_s: float = 3.0
+    warm_up_s: float = 6.0
     tilt_scale_rad: float = 0.02
-    bias_rad_s: tuple[float, float] = (2e-4, 8e-3)
+    bias_rad_s: tuple[float, float] = (2e-4, 5e-3)
     likelihood: float = 3e-3
     heading_likelihood: float = 3e-4
 
