@@ -6,11 +6,15 @@ mean begins with an expected bias that weighs as much as ``prior_s`` seconds of 
 so that a sample costs the same after an hour; all operations are linear in the rate, so that
 thresholds and prior are trained by back-propagation.
 
-Written once for NumPy (a node) and torch (training); arrays are (N, T, ...): sensors, samples.
+Written for arrays (N, T, ...) of sensors and samples, of torch (training) or NumPy, and in
+`RestMemory` once more for one sample at a time (a node), whose cost would else be that of thirty
+calls of NumPy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import exp
 from typing import Any, NamedTuple
 
 from nn_perception.inertial.small import module_of
@@ -115,3 +119,65 @@ def smooth(xp: Any, values: Array, before: Array, decay: float) -> Array:
         result = xp.concatenate([result[:, :shift], result[:, shift:] + moved], 1)
         shift *= 2
     return result
+
+
+class RestMemory:
+    """`remember` for one sensor, sample by sample, in plain floats."""
+
+    __slots__ = ("_age_s", "_mean", "_scatter", "_weight_s", "_weighted_rad")
+
+    def __init__(self) -> None:
+        self.begin((0.0,) * 6)
+
+    def begin(self, sample: Sequence[float]) -> None:
+        """Forget everything; see `first_state`."""
+        self._mean: Sequence[float] = sample
+        self._scatter = (0.0, 0.0)
+        self._weighted_rad = (0.0, 0.0, 0.0)
+        self._weight_s = self._age_s = 0.0
+
+    def move(self, rate_rad_s: Sequence[float]) -> None:
+        """Go on with rates that are higher by so much (3,): the expected bias is another one."""
+        x, y, z = rate_rad_s
+        mean, weighted, weight_s = self._mean, self._weighted_rad, self._weight_s
+        self._mean = (mean[0] + x, mean[1] + y, mean[2] + z, *mean[3:])
+        self._weighted_rad = (
+            weighted[0] + weight_s * x,
+            weighted[1] + weight_s * y,
+            weighted[2] + weight_s * z,
+        )
+
+    def add(
+        self, sample: Sequence[float], dt_s: float, decay: float, thresholds: Sequence[float]
+    ) -> tuple[tuple[float, float, float], float, float]:
+        """Take a sample; see `remember`.
+
+        Returns:
+            Bias (3,), at rest, known, as in `Remembered`.
+        """
+        prior_s, rate_rad_s, force_m_s2, distance_rad_s = thresholds
+        new = 1.0 - decay
+        squares = [
+            (now - mean) * (now - mean) for now, mean in zip(sample, self._mean, strict=True)
+        ]
+        self._mean = mean = [
+            decay * mean + new * now for now, mean in zip(sample, self._mean, strict=True)
+        ]
+        of_rate, of_force = self._scatter
+        of_rate = decay * (of_rate + new * (squares[0] + squares[1] + squares[2]))
+        of_force = decay * (of_force + new * (squares[3] + squares[4] + squares[5]))
+        self._scatter = of_rate, of_force
+        self._age_s += dt_s
+        at_rest = 0.0
+        if self._age_s > SETTLING_S:
+            distance = mean[0] * mean[0] + mean[1] * mean[1] + mean[2] * mean[2]
+            excess = of_rate / (rate_rad_s * rate_rad_s) + of_force / (force_m_s2 * force_m_s2)
+            far = 0.25 * distance / (distance_rad_s * distance_rad_s)
+            at_rest = exp(-excess * excess - far * far)
+        weight = at_rest * dt_s
+        self._weight_s += weight
+        x, y, z = self._weighted_rad
+        x, y, z = x + weight * sample[0], y + weight * sample[1], z + weight * sample[2]
+        self._weighted_rad = x, y, z
+        total = self._weight_s + prior_s
+        return (x / total, y / total, z / total), at_rest, self._weight_s / total

@@ -151,6 +151,7 @@ class Estimator:
         motion = predict(state, block)
         seen = features(state, block, motion).astype(np.float32)
         noise, memory = self._engine(seen, memory)
+        memory = memory.copy()  # outputs are valid until the next call only
         state = step(state, block, motion, noise.astype(np.float64))
         lost = []
         for i, sensor in enumerate(sensors):

@@ -9,24 +9,24 @@ pulled towards gravity.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from numpy.typing import NDArray
 
 from nn_perception.inertial.blocks import is_full
-from nn_perception.inertial.filter import Block, State, initial_state, predict, step
-from nn_perception.inertial.small import matrix
+from nn_perception.inertial.filter import Block, initial_state, predict, step
+from nn_perception.inertial.small import apply, matrix
 from nn_perception.rotations import quat_exp
-
-Float64Array = NDArray[np.float64]
 
 _NOISE = np.array([[16.0, 1e-3, 0.1, 1e-3, 1e3, 1e-5]])
 """As `NOISES` of the filter: chosen on left-out training recordings of EuRoC. Velocities of many
 m/s pass, and rest is left to the memory, which knows what of it to trust."""
 _TILT_RAD, _VELOCITY_M_S = 0.1, 0.3
+_ZERO: Sequence[float] = (0.0, 0.0, 0.0)
 
 
 class GravityAid:
-    """Follows N sensors at about 25 Hz; between, samples are only summed.
+    """Follows a sensor at about 25 Hz; between, samples are only summed.
 
     Args:
         bias_rad_s: standard deviation of the bias that is left; 0 keeps the aid out.
@@ -35,75 +35,63 @@ class GravityAid:
     def __init__(self, bias_rad_s: float) -> None:
         self._sigmas = np.array([_TILT_RAD, _VELOCITY_M_S, bias_rad_s])
         self._on = bias_rad_s > 0.0
-        self._state = initial_state(np.zeros((0, 3)), self._sigmas)
-        self._sums = np.zeros((0, 8))  # angle, velocity gain, duration, unknown
+        self._angle = self._gained = self._bias = _ZERO
+        self._duration_s = self._unknown_s = 0.0
+        self.begin((0.0, 0.0, 1.0))
 
-    def add_sensor(self) -> None:
-        """Make room for one more sensor."""
-        new = initial_state(np.array([[0.0, 0.0, 1.0]]), self._sigmas)
-        self._state = State(*(np.concatenate(p) for p in zip(self._state, new, strict=True)))
-        self._sums = np.concatenate([self._sums, np.zeros((1, 8))])
-
-    def begin(self, row: int, accel_m_s2: Float64Array) -> None:
-        """Start a sensor anew, level by a specific force (3,)."""
-        new = initial_state(accel_m_s2[None], self._sigmas)
-        for whole, part in zip(self._state, new, strict=True):
-            whole[row] = part[0]
-        self._sums[row] = 0.0
+    def begin(self, accel_m_s2: Sequence[float]) -> None:
+        """Start anew, level by a specific force (3,)."""
+        self._state = initial_state(np.array([accel_m_s2]), self._sigmas)
+        self._bias = _ZERO
+        self._clear()
 
     def follow(
         self,
-        row: int,
-        rate_rad_s: Float64Array,
-        accel_m_s2: Float64Array,
-        dt_s: Float64Array,
-        unknown_s: Float64Array,
-    ) -> Float64Array:
-        """Return the bias (K, 3) left in each of K further samples of a sensor.
+        rate_rad_s: Sequence[float],
+        accel_m_s2: Sequence[float],
+        dt_s: float,
+        unknown_s: float,
+    ) -> Sequence[float]:
+        """Return the bias (3,) left in a further sample.
 
         Args:
-            row: the sensor.
-            rate_rad_s: (K, 3) corrected rates.
-            accel_m_s2: (K, 3) specific forces.
-            dt_s: (K,) time since the sample before.
-            unknown_s: (K,) part of it without usable samples.
+            rate_rad_s: (3,) corrected rate.
+            accel_m_s2: (3,) specific force.
+            dt_s: time since the sample before.
+            unknown_s: part of it without usable samples.
         """
-        count = len(rate_rad_s)
         if not self._on:
-            return np.zeros((count, 3))
-        biases = np.empty((count, 3))
-        steps = np.concatenate(
-            [rate_rad_s * dt_s[:, None], accel_m_s2 * dt_s[:, None], dt_s[:, None]], -1
-        )
-        at = 0
-        durations = dt_s.tolist()
-        elapsed = float(self._sums[row, 6])
-        for k in range(count):
-            elapsed += durations[k]
-            if not is_full(elapsed):
-                continue
-            self._sums[row, :7] += steps[at : k + 1].sum(0)
-            self._sums[row, 7] += unknown_s[at : k + 1].sum()
-            biases[at:k] = self._state.gyro_bias_rad_s[row]
-            self._correct(row)
-            biases[k] = self._state.gyro_bias_rad_s[row]
-            at, elapsed = k + 1, 0.0
-        self._sums[row, :7] += steps[at:].sum(0)
-        self._sums[row, 7] += unknown_s[at:].sum()
-        biases[at:] = self._state.gyro_bias_rad_s[row]
-        return biases
+            return self._bias
+        self._angle = [
+            sum_ + dt_s * rate for sum_, rate in zip(self._angle, rate_rad_s, strict=True)
+        ]
+        self._gained = [
+            sum_ + dt_s * force for sum_, force in zip(self._gained, accel_m_s2, strict=True)
+        ]
+        self._duration_s += dt_s
+        self._unknown_s += unknown_s
+        if is_full(self._duration_s):
+            self._correct()
+        return self._bias
 
-    def _correct(self, row: int) -> None:
-        sums = self._sums[row : row + 1]
-        angle, duration = sums[:, :3], sums[:, 6:7]
+    def _correct(self) -> None:
+        angle, duration = np.array([self._angle]), self._duration_s
         # Short enough a block to turn about one axis: the force acts in the middle of the turn.
-        gained = (matrix(quat_exp(0.5 * angle)) @ sums[:, 3:6, None])[:, :, 0]
-        block = Block(quat_exp(angle), gained, angle / duration, duration, sums[:, 7:8].copy())
-        state = State(*(part[row : row + 1] for part in self._state))
-        after = step(state, block, predict(state, block), _NOISE)
+        gained = apply(matrix(quat_exp(0.5 * angle)), np.array([self._gained]))
+        block = Block(
+            quat_exp(angle),
+            gained,
+            angle / duration,
+            np.array([[duration]]),
+            np.array([[self._unknown_s]]),
+        )
+        after = step(self._state, block, predict(self._state, block), _NOISE)
         if not all(np.isfinite(part).all() for part in after):
-            self.begin(row, sums[0, 3:6] / duration[0])
+            self.begin([force / duration for force in self._gained])
             return
-        for whole, part in zip(self._state, after, strict=True):
-            whole[row] = part[0]
-        self._sums[row] = 0.0
+        self._state, self._bias = after, after.gyro_bias_rad_s[0].tolist()
+        self._clear()
+
+    def _clear(self) -> None:
+        self._angle = self._gained = _ZERO
+        self._duration_s = self._unknown_s = 0.0

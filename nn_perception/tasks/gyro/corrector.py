@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nn_perception.engine import Engine
 from nn_perception.inertial.gate import GAP, RATE
-from nn_perception.inertial.rest import SMOOTHING_S, RestState, first_state, remember
+from nn_perception.inertial.rest import SMOOTHING_S, RestMemory
 from nn_perception.tasks.gyro.aid import GravityAid
 from nn_perception.tasks.imu_pipeline import Waiting
 
@@ -52,120 +52,128 @@ class Corrections(NamedTuple):
     bias_rad_s: Float64Array
 
 
+class Sensor:
+    """What is known of one sensor.
+
+    Attributes:
+        rest: the bias remembered from rest.
+        aid: the bias that gravity shows.
+        cache: (1, C) the convolutions'; replaced and never written to.
+        period_s: of its samples of late.
+    """
+
+    __slots__ = ("aid", "cache", "period_s", "rest")
+
+    def __init__(self, calibration: Calibration) -> None:
+        self.rest = RestMemory()
+        self.aid = GravityAid(calibration.left_bias_rad_s)
+        self.cache = np.zeros((1, calibration.cache), np.float32)
+        self.period_s = 1.0 / calibration.rate_hz
+
+
 class Corrector:
-    """State and arithmetic of the correction; rows of its arrays are sensors."""
+    """State and arithmetic of the correction, for any number of sensors.
+
+    The convolutions take all sensors together. What else there is to compute are a few numbers for
+    each sample, in plain floats.
+    """
 
     def __init__(self, engine: Engine, calibration: Calibration) -> None:
         self._engine = engine
         self._calibration = calibration
-        self._cache = np.zeros((0, calibration.cache), np.float32)
-        self._rest = first_state(np.zeros((0, 1, 6)))
-        self._period_s: list[float] = []
-        self._aid = GravityAid(calibration.left_bias_rad_s)
+        self._matrix: list[list[float]] = calibration.matrix.tolist()
+        self._expected: list[float] = calibration.expected_bias_rad_s.tolist()
+        self._offset: list[float] = calibration.motion_offset_rad_s.tolist()
+        self._thresholds: list[float] = calibration.rest_thresholds.tolist()
+        self._decay = math.exp(-1.0 / (calibration.rate_hz * SMOOTHING_S))
+        self._no_cache = np.zeros((1, calibration.cache), np.float32)
+        self._sensors: list[Sensor] = []
 
     def add_sensor(self) -> int:
         """Make room for one more sensor; return its row."""
-        new = first_state(np.zeros((1, 1, 6)))
-        self._rest = RestState(*(np.concatenate(p) for p in zip(self._rest, new, strict=True)))
-        empty = np.zeros((1, self._calibration.cache), np.float32)
-        self._cache = np.concatenate([self._cache, empty])
-        self._period_s.append(1.0 / self._calibration.rate_hz)
-        self._aid.add_sensor()
-        return len(self._cache) - 1
+        self._sensors.append(Sensor(self._calibration))
+        return len(self._sensors) - 1
 
     def adopt(self, previous: Corrector) -> None:
         """Take over what another one remembers, and the convolutions' cache if it has this size.
 
         The remembered bias is relative to the expected one: the difference of the two is kept.
         """
-        size, count = self._calibration.cache, len(previous._cache)
-        fits = previous._cache.shape[1] == size
-        self._cache = previous._cache if fits else np.zeros((count, size), np.float32)
-        self._period_s = previous._period_s
-        self._aid = previous._aid
-        rest = previous._rest
         moved = previous._calibration.expected_bias_rad_s - self._calibration.expected_bias_rad_s
-        mean = rest.mean.copy()
-        mean[:, :3] += moved
-        self._rest = rest._replace(
-            mean=mean, weighted_rad=rest.weighted_rad + rest.weight_s * moved
-        )
+        self._sensors = previous._sensors
+        for sensor in self._sensors:
+            if sensor.cache.shape != self._no_cache.shape:
+                sensor.cache = self._no_cache
+            sensor.rest.move(moved.tolist())
 
     def advance(self, rows: Sequence[int], samples: Sequence[Sequence[Waiting]]) -> Corrections:
         """Take K samples of each sensor in ``rows``.
 
         Args:
-            rows: (n,) distinct rows; of several at once, each with one sample.
+            rows: n distinct rows.
             samples: n lists of K samples; one that starts or ends a gap comes alone.
         """
-        off_rate = [RATE in sample.passed.flags for part in samples for sample in part]
-        if len(off_rate) > 1 and any(off_rate):  # each has a smoothing of its own
-            alone = [
-                [self.advance(rows[i : i + 1], [[sample]]) for sample in part]
-                for i, part in enumerate(samples)
-            ]
-            joined = [[np.concatenate(p, 1) for p in zip(*row, strict=True)] for row in alone]
-            return Corrections(*(np.concatenate(p) for p in zip(*joined, strict=True)))
-        calibration = self._calibration
-        measured = np.array(
-            [[(*s.reading.gyro_rad_s, *s.reading.accel_m_s2) for s in part] for part in samples]
-        )
-        rate = measured[..., :3] @ calibration.matrix.T - calibration.expected_bias_rad_s
-        calibrated = np.concatenate([rate, measured[..., 3:]], -1)
-        for row, part, own in zip(rows, samples, calibrated, strict=True):
-            self._prepare(row, part, own[:1])
-        # What is not sure to be a measurement is no rest either: a frozen sensor scatters least.
-        dt = np.array([[s.passed.dt_s * (s.passed.unknown_s == 0.0) for s in p] for p in samples])
-        period = self._period_s[rows[0]] if any(off_rate) else 1.0 / calibration.rate_hz
-        state = RestState(*(part[rows] for part in self._rest))
-        seen, after = remember(
-            state,
-            calibrated,
-            dt[:, :, None],
-            math.exp(-period / SMOOTHING_S),
-            calibration.rest_thresholds,
-        )
-        for whole, part_after in zip(self._rest, after, strict=True):
-            whole[rows] = part_after
-        offset = calibration.motion_offset_rad_s * seen.known * (1.0 - seen.at_rest)
-        correction = self._convolve(rows, measured)
-        correction[np.array(off_rate).reshape(correction.shape[:2])] = 0.0
-        corrected = rate - seen.bias_rad_s + offset + correction
-        left = self._left(rows, samples, corrected, measured[..., 3:])
-        bias = calibration.expected_bias_rad_s + seen.bias_rad_s + left
-        return Corrections(corrected - left, bias)
+        sensors = [self._sensors[row] for row in rows]
+        measured = [
+            [(*w.reading.gyro_rad_s.tolist(), *w.reading.accel_m_s2.tolist()) for w in part]
+            for part in samples
+        ]
+        for sensor, part in zip(sensors, samples, strict=True):
+            passed = part[0].passed
+            if passed.starts or GAP in passed.flags:
+                sensor.cache = self._no_cache  # what came before a gap is no past of what follows
+        convolved = self._convolve(sensors, measured)
+        answers = [
+            [self._correct(sensor, *each) for each in zip(*parts, strict=True)]
+            for sensor, *parts in zip(sensors, samples, measured, convolved, strict=True)
+        ]
+        both = np.array(answers)
+        return Corrections(both[:, :, 0], both[:, :, 1])
 
-    def _left(
+    def _correct(
         self,
-        rows: Sequence[int],
-        samples: Sequence[Sequence[Waiting]],
-        rate_rad_s: Float64Array,
-        accel_m_s2: Float64Array,
-    ) -> Float64Array:
-        """Return the bias (n, K, 3) that gravity shows in the corrected rate."""
-        found = np.empty_like(rate_rad_s)
-        for i, part in enumerate(samples):
-            if part[0].passed.starts:
-                self._aid.begin(int(rows[i]), accel_m_s2[i, 0])
-            times = np.array([(s.passed.dt_s, s.passed.unknown_s) for s in part])
-            found[i] = self._aid.follow(
-                int(rows[i]), rate_rad_s[i], accel_m_s2[i], times[:, 0], times[:, 1]
-            )
-        return found
-
-    def _prepare(self, row: int, part: Sequence[Waiting], calibrated: Float64Array) -> None:
-        passed = part[0].passed
-        if passed.starts or GAP in passed.flags:
-            self._cache[row] = 0.0  # what came before a gap is no past of what comes after it
+        sensor: Sensor,
+        sample: Waiting,
+        measured: Sequence[float],
+        convolved: Sequence[float],
+    ) -> tuple[list[float], list[float]]:
+        """Return the corrected rate (3,) and the bias (3,) of one sample."""
+        passed = sample.passed
+        x, y, z, *force = measured
+        rate = [
+            row[0] * x + row[1] * y + row[2] * z - expected
+            for row, expected in zip(self._matrix, self._expected, strict=True)
+        ]
+        calibrated = rate + force
         if passed.starts:
-            for whole, part in zip(self._rest, first_state(calibrated[None]), strict=True):
-                whole[row] = part[0]
+            sensor.rest.begin(calibrated)
+            sensor.aid.begin(force)
         elif GAP not in passed.flags:
-            for sample in part:
-                self._period_s[row] += 0.02 * (sample.passed.dt_s - self._period_s[row])
+            sensor.period_s += 0.02 * (passed.dt_s - sensor.period_s)
+        decay = self._decay
+        if RATE in passed.flags:
+            decay = math.exp(-sensor.period_s / SMOOTHING_S)
+            convolved = (0.0, 0.0, 0.0)
+        # What is not sure to be a measurement is no rest either: a frozen sensor scatters least.
+        sure_s = 0.0 if passed.unknown_s else passed.dt_s
+        remembered, at_rest, known = sensor.rest.add(calibrated, sure_s, decay, self._thresholds)
+        moving = known * (1.0 - at_rest)
+        corrected = [
+            rate[i] - remembered[i] + moving * self._offset[i] + convolved[i] for i in range(3)
+        ]
+        left = sensor.aid.follow(corrected, force, passed.dt_s, passed.unknown_s)
+        bias = [self._expected[i] + remembered[i] + left[i] for i in range(3)]
+        return [corrected[i] - left[i] for i in range(3)], bias
 
-    def _convolve(self, rows: Sequence[int], measured: Float64Array) -> Float64Array:
-        correction, cache = self._engine(measured.astype(np.float32), self._cache[rows])
-        self._cache[rows] = cache
-        found: Float64Array = correction.astype(np.float64)
+    def _convolve(
+        self, sensors: Sequence[Sensor], measured: Sequence[Sequence[Sequence[float]]]
+    ) -> list[list[list[float]]]:
+        """Return the corrections (n, K, 3) of the network."""
+        alone = len(sensors) == 1
+        before = sensors[0].cache if alone else np.concatenate([each.cache for each in sensors])
+        correction, cache = self._engine(np.array(measured, np.float32), before)
+        cache = cache.copy()  # outputs are valid until the next call only
+        for i, sensor in enumerate(sensors):
+            sensor.cache = cache if alone else cache[i : i + 1]
+        found: list[list[list[float]]] = correction.tolist()
         return found

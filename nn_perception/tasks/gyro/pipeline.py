@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +31,7 @@ _SHAPES = {
 }
 
 
-@dataclass(frozen=True)
-class GyroResult:
+class GyroResult(NamedTuple):
     """Corrected rate of one sample.
 
     Attributes:
