@@ -20,7 +20,7 @@ class ImuNoise(nn.Module):
 
     Args:
         hidden: width of the memory.
-        reach: the network can change a noise by a factor of exp(reach) either way. A wide reach fits
+        reach: the network can change a noise by a factor of exp(reach) either way. A wide one fits
             the training recordings better and others worse.
     """
 
