@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -139,20 +140,24 @@ class AttitudePipeline(ImuPipeline):
 
 
 def _settings(bundle: Bundle) -> Settings:
-    calibration, memory = bundle.config.calibration, bundle.config.inputs[-1].shape[-1]
+    calibration = bundle.config.calibration
     try:
         settings = Settings(
             tuple(float(v) for v in calibration["first_sigmas"]),
             tuple(float(v) for v in calibration["floors_rad"]),
             tuple(float(v) for v in calibration["variance_scales"]),
-            int(memory or 0),
+            int(bundle.config.inputs[-1].shape[-1] or 0),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, IndexError) as error:
         raise BundleError(
             f"{bundle.name}: its calibration lacks or garbles {error}; expected first_sigmas (3), "
             "floors_rad (2) and variance_scales (2): train it again with this version"
         ) from None
     sizes = [len(part) for part in settings[:3]]
-    if sizes != [3, 2, 2] or not settings.memory:
-        raise BundleError(f"{bundle.name}: its calibration has other sizes; train it again")
+    numbers = [value for part in settings[:3] for value in part]
+    sound = all(0.0 < value < math.inf for value in numbers)
+    if sizes != [3, 2, 2] or not sound or settings.memory < 1:
+        raise BundleError(
+            f"{bundle.name}: its calibration has other sizes or impossible values; train it again"
+        )
     return settings

@@ -188,6 +188,18 @@ def test_a_damaged_calibration_is_refused(with_calibration, changes):
         AttitudePipeline(with_calibration("attitude", **changes), engine=None)
 
 
+@pytest.mark.parametrize("shapes", [(), ((None, 8), ()), ((None, 8), (None, None))])
+def test_damaged_inputs_are_refused(shipped, shapes):
+    bundle = shipped("attitude")
+    inputs = tuple(
+        dataclasses.replace(spec, shape=shape)
+        for spec, shape in zip(bundle.config.inputs, shapes, strict=False)
+    )
+    config = dataclasses.replace(bundle.config, inputs=inputs)
+    with pytest.raises(BundleError, match="train it again"):
+        AttitudePipeline(dataclasses.replace(bundle, config=config), engine=None)
+
+
 def test_a_swap_keeps_the_state_but_not_a_memory_of_another_size(open_shipped, shipped, readings):
     """To another network of the same task, as wide and wider; orientation and bias go on."""
     samples = readings("attitude", 5)
