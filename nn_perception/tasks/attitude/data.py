@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from nn_perception.datasets.imu import ImuSequence
+from nn_perception.datasets.imu_bias import constant_bias
 from nn_perception.datasets.imu_data import load_imu_data
 from nn_perception.datasets.imu_files import (
     BROAD_FOLDS,
@@ -152,7 +153,9 @@ def _both_rates(sequence: ImuSequence) -> list[Track]:
 
 
 def _track(sequence: ImuSequence) -> Track:
-    blocks = cut_into_blocks(sequence.time_s, sequence.gyro_rad_s, sequence.accel_m_s2)
+    # Biases are added in training, and of one size: those of EuRoC, 5 deg/s, would drown the rest.
+    gyro = sequence.gyro_rad_s - (constant_bias(sequence) if sequence.has_truth.any() else 0.0)
+    blocks = cut_into_blocks(sequence.time_s, gyro, sequence.accel_m_s2)
     end = blocks.pop("end").astype(int)
     truth = _truth(sequence)[end]
     known = np.isfinite(truth[:, 3])

@@ -19,12 +19,14 @@ from nn_perception.inertial.filter import FEATURES, NOISES
 from nn_perception.networks import build_network
 from nn_perception.rotations import attitude_rms_deg, quat_exp, quat_multiply
 from nn_perception.tasks.attitude.data import gather, load_tracks
-from nn_perception.tasks.attitude.network import FilterNetwork
+from nn_perception.tasks.attitude.network import FIRST_SIGMAS, FilterNetwork
 from nn_perception.training.config import TrainingConfig
 from nn_perception.training.learning import Export, Predict
 from nn_perception.training.recipes import load_recipe
 
 PROBES = 16
+_PASSES = 3
+"""An epoch sees three times as much time as there is: to validate takes as long as to train."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class AttitudeTraining:
 
     fold: int = -1
     chunk_s: float = 24.0
-    warm_up_s: float = 6.0
+    warm_up_s: float = 8.0
     tilt_scale_rad: float = 0.02
     bias_rad_s: tuple[float, float] = (2e-4, 5e-3)
     likelihood: float = 3e-3
@@ -79,8 +81,7 @@ class AttitudeLearning:
         self._train = gather(train)
         self._validation = gather(self.data.validation)
         seconds = sum(float(track.arrays["duration"].sum()) for track in train)
-        # One epoch sees as much time as there is.
-        self.train_size = max(1, round(seconds / self.settings.chunk_s))
+        self.train_size = max(1, round(_PASSES * seconds / self.settings.chunk_s))
         digest = hashlib.sha256("".join(t.sha256 for t in (*train, *self.data.validation)).encode())
         self.data_id = digest.hexdigest()
 
@@ -114,7 +115,7 @@ class AttitudeLearning:
     ) -> tuple[tuple[Tensor, ...], Tensor]:
         """Draw pieces of recordings, each with a gyroscope bias of its own.
 
-        Three in ten begin where the recording begins, mostly at rest. No mounting is drawn: the
+        Four in ten begin where the recording begins, mostly at rest. No mounting is drawn: the
         filter is equivariant to it, exactly.
         """
         data, count = self._train, len(indices)
@@ -122,7 +123,7 @@ class AttitudeLearning:
         chosen = torch.multinomial(lengths.double(), count, replacement=True, generator=generator)
         room = (lengths[chosen] - self._length).clamp(min=0)
         start = (torch.rand(count, generator=generator) * (room + 1)).long()
-        start[torch.rand(count, generator=generator) < 0.3] = 0
+        start[torch.rand(count, generator=generator) < 0.4] = 0
         low, high = np.log(self.settings.bias_rad_s)
         spread = torch.exp(low + (high - low) * torch.rand(count, 1, generator=generator))
         bias = spread * torch.randn(count, 3, generator=generator)
@@ -134,7 +135,7 @@ class AttitudeLearning:
         pick = {key: data[key][chosen[:, None], rows] for key in data if key != "length"}
         turn, rate = add_bias(pick["turn"], pick["rate"], pick["duration"], bias[:, None])
         weight = pick["weight"].clone()
-        weight[:, : round(self.settings.warm_up_s / BLOCK_S)] *= 0.2
+        weight[:, : round(self.settings.warm_up_s / BLOCK_S)] *= 0.1
         inputs = (turn, pick["velocity"], rate, pick["duration"])
         return inputs, torch.cat([pick["truth"], weight[..., None]], -1)
 
@@ -189,7 +190,6 @@ class AttitudeLearning:
             torch.randn(PROBES, FEATURES, generator=generator),
             torch.randn(PROBES, hidden, generator=generator).clamp(-1, 1),
         )
-        sigmas = torch.exp(network.log_sigmas.detach()).tolist()
         floors = torch.exp(network.log_floors.detach()).tolist()
         figures = self.validate(predict)
         scales = self._variance_scales(predict)
@@ -206,7 +206,7 @@ class AttitudeLearning:
             preprocessing={"block_s": BLOCK_S},
             labels=(),
             calibration={
-                "first_sigmas": sigmas,
+                "first_sigmas": list(FIRST_SIGMAS),
                 "floors_rad": floors,
                 "variance_scales": scales,
             },

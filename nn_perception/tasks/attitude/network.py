@@ -12,6 +12,7 @@ from nn_perception.networks.imu_noise import ImuNoise
 
 OUTPUTS = 6
 """Orientation x, y, z, w, variance about a horizontal axis, variance about the vertical."""
+FIRST_SIGMAS = (0.1, 0.3, 0.05)
 
 
 class FilterStep(nn.Module):
@@ -33,7 +34,8 @@ class FilterNetwork(nn.Module):
 
     Attributes:
         noise: the network that goes into the bundle.
-        log_sigmas: of the first state: tilt (rad), velocity (m/s), bias (rad/s).
+        first_sigmas: of the first state: tilt (rad), velocity (m/s), bias (rad/s). Not trained, and
+            wide: the sensors of others begin with other biases.
         log_floors: errors (rad) that no filtering takes away, such as those of the accelerometer's
             own bias and of the mounting: of inclination (each axis) and heading.
         recurrent: compiled by the trainer when the configuration says so.
@@ -42,7 +44,7 @@ class FilterNetwork(nn.Module):
     def __init__(self, noise: ImuNoise) -> None:
         super().__init__()
         self.recurrent = FilterStep(noise)
-        self.log_sigmas = nn.Parameter(torch.tensor([math.log(v) for v in (0.1, 0.3, 0.01)]))
+        self.register_buffer("first_sigmas", torch.tensor(FIRST_SIGMAS))
         self.log_floors = nn.Parameter(torch.tensor([math.log(v) for v in (3e-3, 5e-3)]))
 
     @property
@@ -59,7 +61,7 @@ class FilterNetwork(nn.Module):
             rate: (B, T, 3).
             duration: (B, T, 1).
         """
-        state = initial_state(velocity[:, 0], torch.exp(self.log_sigmas))
+        state = initial_state(velocity[:, 0], self.first_sigmas)
         memory = turn.new_zeros(len(turn), self.noise.hidden)
         unknown = 0.0 * duration[:, 0]
         outputs = []

@@ -12,22 +12,15 @@ import numpy as np
 import torch
 
 from nn_perception.datasets.imu import ImuSequence
+from nn_perception.datasets.imu_bias import constant_bias
 from nn_perception.datasets.imu_data import load_imu_data
 from nn_perception.datasets.imu_files import EUROC_TEST, TUMVI_TEST
 from nn_perception.datasets.imu_simulated import TRAINING_SEEDS, simulated_recordings
 from nn_perception.errors import DatasetError, nearest
-from nn_perception.rotations import (
-    gyro_increments,
-    orientation_increments,
-    quat_conjugate,
-    quat_log,
-    quat_multiply,
-)
 
 LOGGER = logging.getLogger(__name__)
 
 _RATE_TOLERANCE = 0.02
-_BIAS_WINDOW = 32
 
 
 @dataclass(frozen=True)
@@ -90,21 +83,6 @@ def load_recordings(data: Path | None, prefix: str, leave_out: Sequence[str]) ->
     bias = np.mean([constant_bias(s) for s in train], axis=0)
     validation = tuple(s for s in usable if s.name in leave_out)
     return GyroData(train, validation, sources[0], round(rate_hz, 1), tuple(bias.tolist()))
-
-
-def constant_bias(sequence: ImuSequence) -> np.ndarray:
-    """Return the bias (3,) that explains a recording best: a median over short rotations."""
-    truth = sequence.orientation_xyzw
-    if truth is None:
-        raise DatasetError(f"{sequence.name} has no true orientation to compare with")
-    gyro, dt = sequence.gyro_rad_s, np.diff(sequence.time_s)
-    measured = gyro_increments(0.5 * (gyro[1:] + gyro[:-1]), dt, _BIAS_WINDOW)
-    true = orientation_increments(truth, _BIAS_WINDOW)
-    known = np.isfinite(true).all(1)
-    error = quat_log(quat_multiply(quat_conjugate(true[known]), measured[known]))
-    seconds = np.add.reduceat(dt, np.arange(0, len(dt), _BIAS_WINDOW))[: len(true)][known]
-    bias: np.ndarray = np.median(error / seconds[:, None], axis=0)
-    return bias
 
 
 def pack(recordings: Sequence[ImuSequence]) -> dict[str, torch.Tensor]:
