@@ -135,11 +135,13 @@ def _split(names: Iterable[str], fold: int) -> tuple[set[str], set[str]]:
     """Return the names that validate and those left out."""
     names = list(names)
     left_out = {name for name in names if name in (*EUROC_TEST, *TUMVI_TEST)}
-    by_trial = {broad_trial(name): name for name in names if name.split("_")[0].isdecimal()}
-    if by_trial:
+    trials = {name: broad_trial(name) for name in names if name.split("_")[0].isdecimal()}
+    if trials:
+        # By number, not by name: several recordings of one trial go the same way.
         if fold >= 0:
-            left_out |= {by_trial[t] for t in BROAD_FOLDS[fold] if t in by_trial}
-        validating = {by_trial[t] for t in BROAD_FOLDS[(fold + 1) % 6] if t in by_trial}
+            left_out |= {name for name, trial in trials.items() if trial in BROAD_FOLDS[fold]}
+        following = BROAD_FOLDS[(fold + 1) % 6]
+        validating = {name for name, trial in trials.items() if trial in following}
         return validating - left_out, left_out
     rest = [name for name in names if name not in left_out]
     return set(rest[4::5] or rest[-1:]) if len(rest) > 1 else set(), left_out
