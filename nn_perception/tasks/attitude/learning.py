@@ -136,7 +136,11 @@ class AttitudeLearning:
         turn, rate = add_bias(pick["turn"], pick["rate"], pick["duration"], bias[:, None])
         weight = pick["weight"].clone()
         weight[:, : round(self.settings.warm_up_s / BLOCK_S)] *= 0.1
-        inputs = (turn, pick["velocity"], rate, pick["duration"])
+        # In mid-motion a level start is off by tens of degrees, which would outweigh all the rest.
+        before = (start - 1).clamp(min=0)
+        first = data["truth"][chosen, before] * (data["weight"][chosen, before] > 0)[:, None]
+        first = first * (start > 0)[:, None]
+        inputs = (turn, pick["velocity"], rate, pick["duration"], first)
         return inputs, torch.cat([pick["truth"], weight[..., None]], -1)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -163,7 +167,7 @@ class AttitudeLearning:
     def validate(self, predict: Predict) -> dict[str, float]:
         """Return errors over whole recordings, and how calibrated the variances are."""
         data = self._validation
-        outputs = predict(*(data[key] for key in ("turn", "velocity", "rate", "duration")))
+        outputs = predict(*_inputs(data))
         targets = torch.cat([data["truth"], data["weight"][..., None]], -1)
         counted = data["moving"]
         ratio, heading_ratio = normalised_errors(outputs, data["truth"], counted)
@@ -239,11 +243,17 @@ class AttitudeLearning:
             group = trusted[at : at + size]
             padded = gather([*group, *[group[-1]] * (size - len(group))])
             data = {key: value.to(self._train["turn"].device) for key, value in padded.items()}
-            outputs = predict(*(data[key] for key in ("turn", "velocity", "rate", "duration")))
+            outputs = predict(*_inputs(data))
             for row in range(len(group)):
                 one = (part[row : row + 1] for part in (outputs, data["truth"], data["moving"]))
                 ratios.append(torch.stack(normalised_errors(*one)))
         return [float(value) for value in torch.stack(ratios).mean(0)]
+
+
+def _inputs(data: dict[str, Tensor]) -> tuple[Tensor, ...]:
+    """Return the network's inputs for whole recordings, which start level."""
+    arrays = [data[key] for key in ("turn", "velocity", "rate", "duration")]
+    return (*arrays, torch.zeros_like(arrays[0][:, 0]))
 
 
 def normalised_errors(outputs: Tensor, truth: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:

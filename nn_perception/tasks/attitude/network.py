@@ -52,7 +52,9 @@ class FilterNetwork(nn.Module):
         """The network that goes into the bundle."""
         return self.recurrent.noise
 
-    def forward(self, turn: Tensor, velocity: Tensor, rate: Tensor, duration: Tensor) -> Tensor:
+    def forward(
+        self, turn: Tensor, velocity: Tensor, rate: Tensor, duration: Tensor, first: Tensor
+    ) -> Tensor:
         """Return (B, T, `OUTPUTS`) after each block.
 
         Args:
@@ -60,8 +62,11 @@ class FilterNetwork(nn.Module):
             velocity: (B, T, 3).
             rate: (B, T, 3).
             duration: (B, T, 1).
+            first: (B, 4) orientation before the first block; zeros where it is to be levelled.
         """
         state = initial_state(velocity[:, 0], self.first_sigmas)
+        known = (first**2).sum(-1, keepdim=True) > 0.5
+        state = state._replace(orientation_xyzw=torch.where(known, first, state.orientation_xyzw))
         memory = turn.new_zeros(len(turn), self.noise.hidden)
         unknown = 0.0 * duration[:, 0]
         outputs = []

@@ -171,7 +171,9 @@ class GyroLearning:
         """See `Learning.export`."""
         network, cache = self._network, self._network.tcn.cache_size
         generator = torch.Generator().manual_seed(0)
-        samples = self._validation["samples"][:1, 1000 : 1000 + _PROBES[1]].cpu()
+        whole = self._validation["samples"]
+        start = max(0, min(1000, whole.shape[1] - _PROBES[1]))
+        samples = whole[:1, start : start + _PROBES[1]].cpu()
         probe = (
             samples.repeat(_PROBES[0], 1, 1),
             torch.randn(_PROBES[0], cache, generator=generator).clamp(-1, 1),
