@@ -167,7 +167,8 @@ def _track(sequence: ImuSequence) -> Track:
     arrays: dict[str, Any] = {key: rows.astype(np.float32) for key, rows in blocks.items()}
     arrays["truth"] = np.where(known[:, None], truth, [0.0, 0.0, 0.0, 1.0]).astype(np.float32)
     arrays["weight"] = (weight * (_ESTIMATED_TRUTH_WEIGHT if estimated else 1.0)).astype(np.float32)
-    arrays["moving"] = moving
+    # Figures are those of motion; a recording of rest alone has no others than its own.
+    arrays["moving"] = moving if moving.any() else known
     return Track(sequence.name, sequence.sha256, arrays)
 
 

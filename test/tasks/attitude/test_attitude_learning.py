@@ -173,6 +173,17 @@ def test_recordings_without_truth_are_named(recordings, monkeypatch):
         load_tracks(path, -1)
 
 
+def test_a_recording_of_rest_alone_has_figures(monkeypatch, tmp_path):
+    """Errors are those in motion: with none, they would be the mean of nothing, NaN."""
+    found = [recording("a", duration_s=3.0), recording("b", duration_s=3.0)]
+    found[1] = dataclasses.replace(found[1], movement=np.zeros(len(found[1]), bool))
+    monkeypatch.setattr(attitude_data, "load_imu_data", lambda path: found)
+    learning = AttitudeLearning(config(), tmp_path)
+    network = learning.build_network()
+    figures = learning.validate(lambda *inputs: network(*inputs).detach())
+    assert np.isfinite(list(figures.values())).all()
+
+
 def test_every_recording_is_also_a_slow_one(recordings):
     tracks = load_tracks(recordings(["a", "b"]), -1)
     rates = [(t.name, t.own_rate, t.arrays["duration"][0, 0]) for t in tracks.train]
