@@ -11,6 +11,7 @@ from nn_perception.inertial.rest import (
     SETTLING_S,
     SMOOTHING_S,
     Remembered,
+    RestMemory,
     first_state,
     remember,
     smooth,
@@ -197,3 +198,19 @@ def test_gradient_of_the_thresholds():
 
     thresholds = torch.from_numpy(THRESHOLDS).requires_grad_()
     assert torch.autograd.gradcheck(last, (thresholds,), eps=1e-7, atol=1e-4)
+
+
+def test_the_memory_of_one_sensor_gives_the_same():
+    """Sample by sample in plain floats, after another expected bias too."""
+    samples = np.concatenate([rest(300), motion(300), rest(300, 4)])
+    dt = np.random.RandomState(1).uniform(0.004, 0.006, len(samples))
+    whole, _ = run(samples, dt=dt)
+    for moved in (np.zeros(3), np.array([0.001, -0.002, 0.0015])):
+        memory, given = RestMemory(), samples.copy()
+        memory.begin((samples[0] - [*moved, 0.0, 0.0, 0.0]).tolist())
+        memory.move(moved.tolist())
+        for k, sample in enumerate(given):
+            bias, at_rest, known = memory.add(sample.tolist(), dt[k], DECAY, THRESHOLDS.tolist())
+            np.testing.assert_allclose(bias, whole.bias_rad_s[k], atol=1e-12)
+            assert at_rest == pytest.approx(whole.at_rest[k, 0], abs=1e-9)
+            assert known == pytest.approx(whole.known[k, 0], abs=1e-12)
