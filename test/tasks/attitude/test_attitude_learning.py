@@ -203,7 +203,11 @@ def test_batches_come_from_the_generator_alone(learning):
     assert not torch.equal(first[0], other[0])
     half = draw(1, slice(2, 4))  # of two processes the second
     assert all(torch.equal(a[2:], b) for a, b in zip(first, half, strict=True))
-    assert [tuple(part.shape) for part in first] == [(4, 50, n) for n in (4, 3, 3, 1, 5)]
+    assert [tuple(part.shape) for part in first] == [
+        *((4, 50, n) for n in (4, 3, 3, 1)),
+        (4, 4),
+        (4, 50, 5),
+    ]
 
 
 def test_a_batch_is_a_piece_of_a_recording(learning):
@@ -221,6 +225,8 @@ def test_a_batch_is_a_piece_of_a_recording(learning):
         bias = inputs[2][row] - learning._train["rate"][i, piece]
         assert (bias - bias[0]).abs().max() < 1e-6
         assert bias[0].abs().max() < 0.05
+        before = learning._train["truth"][i, k - 1] if k else torch.zeros(4)
+        assert torch.equal(inputs[4][row], before)
 
 
 def test_the_loss_counts_nothing_of_unknown_truth(learning):
@@ -268,7 +274,8 @@ def test_validation_and_calibration(learning):
         if not track.own_rate:
             continue
         data = attitude_data.gather([track])
-        outputs = predict(*(data[key] for key in ("turn", "velocity", "rate", "duration")))
+        parts = [data[key] for key in ("turn", "velocity", "rate", "duration")]
+        outputs = predict(*parts, torch.zeros(1, 4))
         outputs[..., 4] *= scales[0]
         outputs[..., 5] *= scales[1]
         ratios.append(torch.stack(normalised_errors(outputs, data["truth"], data["moving"])))
