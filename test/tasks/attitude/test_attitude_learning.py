@@ -174,7 +174,6 @@ def test_recordings_without_truth_are_named(recordings, monkeypatch):
 
 
 def test_a_recording_of_rest_alone_has_figures(monkeypatch, tmp_path):
-    """Errors are those in motion: with none, they would be the mean of nothing, NaN."""
     found = [recording("a", duration_s=3.0), recording("b", duration_s=3.0)]
     found[1] = dataclasses.replace(found[1], movement=np.zeros(len(found[1]), bool))
     monkeypatch.setattr(attitude_data, "load_imu_data", lambda path: found)
