@@ -29,6 +29,7 @@ _GAP_PERIODS = 2.5
 _SHORTEST_GAP_S = 0.03
 _SATURATED_RAD_S = 3.0
 _SATURATED_SAMPLES = 3
+_NEW_RATE_GAPS = 20
 _PERIOD_WEIGHT = 0.02
 _PERIOD_SAMPLES = 20
 
@@ -92,6 +93,7 @@ class StreamGate:
         self._behind = 0
         self._period_s = 0.0
         self._samples = 0
+        self._gaps = 0
         self._rates: list[float] = [0.0, 0.0, 0.0]
         self._forces: list[float] = []
         self._same = [0, 0, 0]
@@ -148,10 +150,13 @@ class StreamGate:
         longest = max(_GAP_PERIODS * self._period_s, _SHORTEST_GAP_S) if known else math.inf
         is_gap = dt > longest
         unknown = 0.0
-        if is_gap:
+        self._gaps = self._gaps + 1 if is_gap else 0
+        if self._gaps > _NEW_RATE_GAPS:  # so many in a row are another rate, not gaps
+            self._period_s, self._samples, self._gaps, is_gap = dt, 1, 0, False
+        elif is_gap:
             flags.append(GAP)
             unknown = dt - self._period_s
-        else:
+        if not is_gap:
             weight = max(_PERIOD_WEIGHT, 1.0 / (self._samples + 1))
             self._period_s += weight * (dt - self._period_s)
             self._samples += 1

@@ -80,6 +80,8 @@ class ImuPipeline(ABC):
             self.reset()
             return False
         self._gates, self._rows = previous._gates, previous._rows
+        for gate in self._gates.values():
+            gate.limits = self._limits
         self._core = self._new_core()
         self._core.adopt(previous._core)
         return True

@@ -290,3 +290,15 @@ def test_limits_out_of_range(values):
     (name,) = values
     with pytest.raises(ConfigError, match=f"{name} is .*expected"):
         Limits(**values)
+
+
+def test_a_stream_that_becomes_slow_is_no_row_of_gaps_for_ever() -> None:
+    gate = StreamGate(Limits(min_rate_hz=45.0))
+    flags, stamp = [], 0
+    for k in range(200):
+        stamp += 5_000_000 if k < 100 else 50_000_000
+        sample = ImuReading(stamp, "", np.full(3, 0.01 * k), np.array([0.0, 0.0, 9.81 + 0.001 * k]))
+        flags.append(gate.check(sample).flags)
+    assert "gap" in flags[101]
+    assert flags[-1] == ("rate",)
+    assert abs(gate.rate_hz - 20.0) < 0.1

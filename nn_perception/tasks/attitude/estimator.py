@@ -39,14 +39,14 @@ class Estimates(NamedTuple):
 
     Attributes:
         orientation_xyzw: (n, K, 4) unit.
-        covariance_rad2: n arrays (3, 3) after the last of them, not to be written to.
-        gyro_bias_rad_s: n arrays (3,) likewise.
+        covariance_rad2: n times K arrays (3, 3), not to be written to.
+        gyro_bias_rad_s: n times K arrays (3,), likewise.
         recovered: n times, whether the state became unusable and began anew.
     """
 
     orientation_xyzw: Float64Array
-    covariance_rad2: Sequence[Float64Array]
-    gyro_bias_rad_s: Sequence[Float64Array]
+    covariance_rad2: Sequence[Sequence[Float64Array]]
+    gyro_bias_rad_s: Sequence[Sequence[Float64Array]]
     recovered: Sequence[bool]
 
 
@@ -116,6 +116,10 @@ class Estimator:
         """
         sensors = [self._sensors[row] for row in rows]
         tracks = [self._follow(*pair, delay_s) for pair in zip(sensors, samples, strict=True)]
+        count = len(samples[0])
+        # A correction is news for the last sample alone, however samples are grouped.
+        covariances = [[sensor.covariance_rad2] * count for sensor in sensors]
+        biases = [[sensor.state.gyro_bias_rad_s[0]] * count for sensor in sensors]
         full = [i for i, sensor in enumerate(sensors) if sensor.block.is_full]
         recovered = [False] * len(sensors)
         if full:
@@ -123,12 +127,9 @@ class Estimator:
             for i, again in zip(full, lost, strict=True):
                 recovered[i] = again
                 tracks[i][-1] = sensors[i].block.orientation(delay_s)
-        return Estimates(
-            np.array(tracks),
-            [sensor.covariance_rad2 for sensor in sensors],
-            [sensor.state.gyro_bias_rad_s[0] for sensor in sensors],
-            recovered,
-        )
+                covariances[i][-1] = sensors[i].covariance_rad2
+                biases[i][-1] = sensors[i].state.gyro_bias_rad_s[0]
+        return Estimates(np.array(tracks), covariances, biases, recovered)
 
     def _follow(
         self, sensor: Sensor, samples: Sequence[Waiting], delay_s: float

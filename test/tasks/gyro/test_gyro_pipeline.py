@@ -201,7 +201,6 @@ def test_a_swap_keeps_the_remembered_bias(silent, calibration):
     np.testing.assert_allclose(feed(fresh, samples[2000:2010])[0].bias_rad_s, shifted)
 
 
-@pytest.mark.xfail(strict=True, reason="ImuPipeline.adopt keeps the old model's limits")
 def test_a_swap_to_a_model_of_another_rate_judges_by_its_rate(silent, calibration):
     """200 Hz is fine for the first and not for the second: its convolutions stay out."""
     samples = still(200, calibration["expected_bias_rad_s"])
