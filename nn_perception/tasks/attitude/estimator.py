@@ -82,6 +82,8 @@ class Estimator:
         floors, scales = np.array(settings.floors_rad), np.sqrt(settings.variance_scales)
         self._floors = np.diag(floors[[0, 0, 1]] ** 2)
         self._scales = np.outer(scales[[0, 0, 1]], scales[[0, 0, 1]])
+        # What a gap adds is physics and not to be scaled down: here it is scaled up before.
+        self._unknown_scale = 1.0 / float(scales[0])
         self._sensors: list[Sensor] = []
 
     def add_sensor(self) -> int:
@@ -140,7 +142,7 @@ class Estimator:
             values = reading.gyro_rad_s.tolist() + reading.accel_m_s2.tolist()
             if passed.starts:
                 self._begin(sensor, values)
-            block.add(values, passed.dt_s, passed.unknown_s)
+            block.add(values, passed.dt_s, self._unknown_scale * passed.unknown_s)
             track.append(block.orientation(delay_s))
         return track
 
