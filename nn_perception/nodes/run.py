@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import sys
 import threading
@@ -58,11 +59,11 @@ def run(nodes: Sequence[tuple[Executable, type[PerceptionNode]]], args: list[str
     if {"-h", "--help"} & set(_before_ros_args(args)):
         print("\n\n".join(usage(executable) for executable, _ in nodes))
         return EXIT_OK
-    stop = threading.Event()
+    stop = _Stop()
     # Python's own handlers instead of rclpy's: they raise nothing into a callback or a destructor,
     # so that a second Ctrl-C, too, only says once more what is being done already.
     for number in STOP_SIGNALS:
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: stop.request())
     # The thread that takes a message in must get the GIL soon from one that builds a model;
     # Python's 5 ms per turn made gaps of 30 to 60 ms in a stream during a swap.
     sys.setswitchinterval(0.0005)
@@ -92,20 +93,20 @@ def usage(executable: Executable) -> str:
     )
 
 
-def _run(classes: Sequence[type[PerceptionNode]], stop: threading.Event) -> int:
+def _run(classes: Sequence[type[PerceptionNode]], stop: _Stop) -> int:
     nodes: list[PerceptionNode] = []
     control: _Control | None = None
     try:
         for node_class in classes:
             nodes.append(node_class())
         for node in nodes:
-            if not stop.is_set():
+            if not stop.requested:
                 node.autostart()
         control = _Control(nodes, stop)
         # The main thread only waits: there a signal handler runs at once.
         stop.wait()
     finally:
-        stop.set()
+        stop.request()
         if control is not None and not control.join(STOP_TIMEOUT_S):
             # A callback hangs in foreign code. Leaving the normal way would abort the process
             # when the interpreter tears down what that callback uses.
@@ -117,10 +118,29 @@ def _run(classes: Sequence[type[PerceptionNode]], stop: threading.Event) -> int:
     return EXIT_OK
 
 
+class _Stop:
+    """The wish to end, which a signal handler may express at any moment, within another one, too.
+
+    Not a `threading.Event`: a handler that runs while its own thread is inside ``set`` or ``wait``
+    would wait for a lock that this very thread holds. `queue.SimpleQueue.put` is reentrant.
+    """
+
+    def __init__(self) -> None:
+        self._requests: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.requested = False
+
+    def request(self) -> None:
+        self.requested = True
+        self._requests.put(None)
+
+    def wait(self) -> None:
+        self._requests.get()
+
+
 class _Control:
     """The executor of the nodes' parameters, transitions and timers, in a thread."""
 
-    def __init__(self, nodes: Sequence[PerceptionNode], stop: threading.Event) -> None:
+    def __init__(self, nodes: Sequence[PerceptionNode], stop: _Stop) -> None:
         self._stop = stop
         self._executor = SingleThreadedExecutor()
         for node in nodes:
@@ -138,7 +158,7 @@ class _Control:
         return True
 
     def _spin(self) -> None:
-        while not self._stop.is_set() and rclpy.ok():
+        while not self._stop.requested and rclpy.ok():
             try:
                 self._executor.spin_once(timeout_sec=SPIN_TIMEOUT_S)
             except ExternalShutdownException:
@@ -146,7 +166,7 @@ class _Control:
             except Exception:
                 # Such as a request that is not valid UTF-8. The stream must not end for it.
                 self._logger.error(f"a callback failed: {traceback.format_exc()}")
-        self._stop.set()
+        self._stop.request()
 
 
 def _before_ros_args(args: Sequence[str]) -> list[str]:
