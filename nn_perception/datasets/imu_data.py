@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
+from nn_perception.datasets.environment import DATA_VARIABLE, data_from_environment
 from nn_perception.datasets.imu import ImuSequence
 from nn_perception.datasets.imu_bags import read_imu_bag
 from nn_perception.datasets.imu_files import load_imu_directory
-from nn_perception.datasets.imu_simulated import SIMULATED, TEST_SEEDS, simulated_recordings
+from nn_perception.datasets.imu_simulated import (
+    SIMULATED,
+    TEST_SEEDS,
+    TRAINING_SEEDS,
+    simulated_recordings,
+)
 from nn_perception.errors import DatasetError
+
+LOGGER = logging.getLogger(__name__)
 
 _BAG_FILES = (".mcap", ".db3")
 _EXPECTED = "expected .npz recordings of BROAD, EuRoC or TUM-VI, a bag, or a directory of these"
@@ -40,6 +50,27 @@ def load_imu_data(path: Path) -> list[ImuSequence]:
             "names, by which figures are listed; rename one"
         )
     return sorted(found, key=lambda sequence: sequence.name)
+
+
+def training_recordings(data: Path | None, folders: Sequence[str]) -> list[ImuSequence]:
+    """Read the recordings to train on.
+
+    Args:
+        data: a path for `load_imu_data`, or a directory with some of ``folders`` in it. None:
+            ``$NN_PERCEPTION_DATA``, and simulated ones where that is not set.
+        folders: names of directories to look into, where they are there.
+
+    Raises:
+        DatasetError: see `load_imu_data`, or ``$NN_PERCEPTION_DATA`` is no directory.
+    """
+    root = data_from_environment() if data is None else data
+    if root is None:
+        LOGGER.warning(
+            "no recordings given (--data, $%s): training on simulated motion", DATA_VARIABLE
+        )
+        return simulated_recordings(TRAINING_SEEDS)
+    below = [root / name for name in folders if (root / name).is_dir()]
+    return [sequence for place in below or [root] for sequence in load_imu_data(place)]
 
 
 def find_imu_sources(path: Path) -> list[Path]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import os
 import struct
 import zlib
 from pathlib import Path
@@ -20,9 +19,9 @@ from numpy.typing import NDArray
 
 from nn_perception.datasets.arrays import ImageSet
 from nn_perception.datasets.download import dataset_directory
+from nn_perception.datasets.environment import data_from_environment
 from nn_perception.errors import DatasetError
 
-DATA_VARIABLE = "NN_PERCEPTION_DATA"
 DIGIT_NAMES = tuple(str(digit) for digit in range(10))
 REPAIR = "get it again, for example with 'nn-perception download mnist'"
 
@@ -139,12 +138,8 @@ def find_mnist(data: Path | None = None) -> Path | None:
                 f"three companions; {REPAIR}"
             )
         return found
-    variable = os.environ.get(DATA_VARIABLE, "")
-    if variable and not Path(variable).is_dir():
-        raise DatasetError(
-            f"${DATA_VARIABLE} is {variable!r}, expected a directory; correct or unset it"
-        )
-    found = _search(Path(variable)) if variable else None
+    directory = data_from_environment()
+    found = _search(directory) if directory is not None else None
     return found or _search(dataset_directory("mnist"))
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from nn_perception.datasets.mnist import DATA_VARIABLE
+from nn_perception.datasets.environment import data_from_environment
 from nn_perception.datasets.point_clouds import PointClouds, load_point_clouds
 from nn_perception.errors import DatasetError
 
@@ -121,12 +120,8 @@ def _find(data: Path | None) -> Path | None:
                 "directory that holds them, or leave --data out to take made-up shapes"
             )
         return found
-    variable = os.environ.get(DATA_VARIABLE, "")
-    if variable and not Path(variable).is_dir():
-        raise DatasetError(
-            f"${DATA_VARIABLE} is {variable!r}, expected a directory; correct or unset it"
-        )
-    return _search(Path(variable)) if variable else None
+    directory = data_from_environment()
+    return _search(directory) if directory is not None else None
 
 
 def _search(root: Path) -> Path | None:

@@ -22,15 +22,13 @@ SETTINGS = {
 @pytest.fixture
 def short(monkeypatch):
     """Let the simulator give a few seconds."""
-    from nn_perception.tasks.attitude import data as attitude
-    from nn_perception.tasks.gyro import data as gyro
+    from nn_perception.datasets import imu_data
 
     def few(seeds):
         return [simulate_imu(200.0, seed, Motion(2.0)) for seed in list(seeds)[:2]]
 
     monkeypatch.delenv("NN_PERCEPTION_DATA", raising=False)
-    for module in (attitude, gyro):
-        monkeypatch.setattr(module, "simulated_recordings", few)
+    monkeypatch.setattr(imu_data, "simulated_recordings", few)
 
 
 @pytest.mark.parametrize("task", ["attitude", "gyro"])

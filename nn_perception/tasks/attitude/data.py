@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from nn_perception.datasets.environment import DATA_VARIABLE
 from nn_perception.datasets.imu import ImuSequence
 from nn_perception.datasets.imu_bias import constant_bias
-from nn_perception.datasets.imu_data import load_imu_data
+from nn_perception.datasets.imu_data import training_recordings
 from nn_perception.datasets.imu_files import (
     BROAD_FOLDS,
     EUROC_TEST,
@@ -23,12 +22,9 @@ from nn_perception.datasets.imu_files import (
     TUMVI_TRAIN,
     broad_trial,
 )
-from nn_perception.datasets.imu_simulated import TRAINING_SEEDS, simulated_recordings
 from nn_perception.errors import DatasetError
 from nn_perception.inertial.blocks import cut_into_blocks
 from nn_perception.rotations import quat_exp, quat_multiply
-
-LOGGER = logging.getLogger(__name__)
 
 SECOND_RATE_HZ = 50.0
 """Every training recording is also used as a slow sensor would have shown it."""
@@ -112,23 +108,15 @@ def _padded(rows: np.ndarray, length: int, key: str) -> np.ndarray:
 
 
 def _load(data: Path | None) -> tuple[list[ImuSequence], str]:
-    root = data
-    if root is None and os.environ.get("NN_PERCEPTION_DATA"):
-        root = Path(os.environ["NN_PERCEPTION_DATA"])
-    if root is None:
-        LOGGER.warning(
-            "no recordings given (--data, $NN_PERCEPTION_DATA): training on simulated motion"
-        )
-        return simulated_recordings(TRAINING_SEEDS), "simulated motion"
-    folders = [root / name for name in ("attitude", "imu") if (root / name).is_dir()]
-    sequences = [s for folder in folders or [root] for s in load_imu_data(folder)]
+    sequences = training_recordings(data, ("attitude", "imu"))
     known = [s for s in sequences if s.has_truth.any()]
+    source = ", ".join(sorted({s.source for s in known}))
     if not known:
         raise DatasetError(
-            f"{root}: none of its {len(sequences)} recordings has a true orientation; give ones "
-            "that have"
+            f"{data or '$' + DATA_VARIABLE}: none of its {len(sequences)} recordings has a true "
+            "orientation; give ones that have"
         )
-    return known, ", ".join(sorted({s.source for s in known}))
+    return known, source
 
 
 def _split(names: Iterable[str], fold: int) -> tuple[set[str], set[str]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +11,9 @@ import torch
 
 from nn_perception.datasets.imu import ImuSequence
 from nn_perception.datasets.imu_bias import constant_bias
-from nn_perception.datasets.imu_data import load_imu_data
+from nn_perception.datasets.imu_data import training_recordings
 from nn_perception.datasets.imu_files import EUROC_TEST, TUMVI_TEST
-from nn_perception.datasets.imu_simulated import TRAINING_SEEDS, simulated_recordings
 from nn_perception.errors import DatasetError, nearest
-
-LOGGER = logging.getLogger(__name__)
 
 _RATE_TOLERANCE = 0.02
 
@@ -54,7 +49,11 @@ def load_recordings(data: Path | None, prefix: str, leave_out: Sequence[str]) ->
     Raises:
         DatasetError: nothing usable, several sensors, or other sample rates.
     """
-    found = [s for s in _load(data) if s.name.startswith(prefix) and s.has_truth.any()]
+    found = [
+        s
+        for s in training_recordings(data, ("imu",))
+        if s.name.startswith(prefix) and s.has_truth.any()
+    ]
     usable = [s for s in found if s.name not in (*EUROC_TEST, *TUMVI_TEST)]
     sources = sorted({s.source for s in usable})
     if len(sources) != 1:
@@ -113,14 +112,3 @@ def pack(recordings: Sequence[ImuSequence]) -> dict[str, torch.Tensor]:
         name: torch.from_numpy(array)
         for name, array in {"samples": samples, "dt": dt, "target": target, "there": there}.items()
     }
-
-
-def _load(data: Path | None) -> list[ImuSequence]:
-    if data is None and os.environ.get("NN_PERCEPTION_DATA"):
-        data = Path(os.environ["NN_PERCEPTION_DATA"])
-    if data is None:
-        LOGGER.warning(
-            "no recordings given (--data, $NN_PERCEPTION_DATA): training on simulated motion"
-        )
-        return simulated_recordings(TRAINING_SEEDS)
-    return load_imu_data(data / "imu" if (data / "imu").is_dir() else data)

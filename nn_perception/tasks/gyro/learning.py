@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +32,6 @@ from nn_perception.training.increments import rate_increments, relative_turns
 from nn_perception.training.learning import Export, Predict
 from nn_perception.training.recipes import load_recipe
 
-LOGGER = logging.getLogger(__name__)
 _PROBES = (4, 50)
 
 

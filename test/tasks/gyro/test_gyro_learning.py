@@ -12,7 +12,7 @@ from nn_perception.errors import ConfigError, DatasetError
 
 torch = pytest.importorskip("torch")
 
-from nn_perception.tasks.gyro import data as gyro_data  # noqa: E402
+from nn_perception.datasets import imu_data  # noqa: E402
 from nn_perception.tasks.gyro.data import constant_bias, load_recordings, pack  # noqa: E402
 from nn_perception.tasks.gyro.learning import GyroLearning, open_loop_rms_deg  # noqa: E402
 from nn_perception.training.loop import Trainer  # noqa: E402
@@ -28,7 +28,7 @@ def recordings(monkeypatch, tmp_path):
     """Return a function: recordings -> a path from which they are loaded."""
 
     def install(found):
-        monkeypatch.setattr(gyro_data, "load_imu_data", lambda path: list(found))
+        monkeypatch.setattr(imu_data, "load_imu_data", lambda path: list(found))
         return tmp_path
 
     return install
