@@ -252,3 +252,21 @@ def test_a_damaged_rate_is_refused(shipped, preprocessing):
     config = dataclasses.replace(bundle.config, preprocessing=preprocessing)
     with pytest.raises(BundleError, match="train it again"):
         GyroPipeline(dataclasses.replace(bundle, config=config), engine=None)
+
+
+def test_in_motion_gravity_takes_part_of_the_bias_that_nothing_else_finds(silent):
+    """The rate is wrong by less, and what is taken off is told as bias."""
+    bias = np.array([0.002, -0.0015, 0.001])
+    motion = Motion(60.0, rate_rms_rad_s=1.0, accel_rms_m_s2=1.0, rest_s=(0.0, 0.0))
+    sequence = simulate_imu(200.0, 3, motion, SensorErrors.none())
+    moving = dataclasses.replace(sequence, gyro_rad_s=sequence.gyro_rad_s + bias)
+    plain = {
+        "matrix": np.eye(3).tolist(),
+        **dict.fromkeys(("expected_bias_rad_s", "motion_offset_rad_s"), [0.0] * 3),
+        "rest_thresholds": [1e9, 1.0, 1.0, 1.0],  # the memory believes in no rest
+    }
+    without, aided = (silent(left_bias_rad_s=left, **plain).correct(moving) for left in (0.0, 2e-3))
+    left, found = (track.gyro_rad_s[-1] - sequence.gyro_rad_s[-1] for track in (without, aided))
+    assert np.linalg.norm(found) < 0.6 * np.linalg.norm(left)
+    taken = without.gyro_rad_s - aided.gyro_rad_s
+    np.testing.assert_allclose(aided.bias_rad_s - without.bias_rad_s, taken, atol=1e-12)
