@@ -61,6 +61,12 @@ class AttitudeTraining:
             raise ConfigError(f"'fold' is {self.fold}; expected -1 (no trial left out) to 5")
         if not 1.0 <= self.chunk_s <= 600.0:
             raise ConfigError(f"'chunk_s' is {self.chunk_s}; expected 1 to 600 seconds")
+        low, high = self.bias_rad_s
+        if not 0.0 < low <= high < 1.0:
+            raise ConfigError(
+                f"'bias_rad_s' is {list(self.bias_rad_s)}; expected a lowest and a highest spread "
+                "above 0 and below 1 rad/s, such as [1.0e-6, 1.0e-6] for next to none"
+            )
 
 
 class AttitudeLearning:

@@ -294,7 +294,10 @@ def test_same_seed_same_weights(recordings):
     assert not torch.equal(one, other)
 
 
-@pytest.mark.parametrize("arguments", [{"fold": 6}, {"fold": -2}, {"chunk_s": 0.5}, {"fould": 1}])
+@pytest.mark.parametrize(
+    "arguments",
+    [{"fold": 6}, {"fold": -2}, {"chunk_s": 0.5}, {"fould": 1}, {"bias_rad_s": [0.0, 0.0]}],
+)
 def test_settings_out_of_range(recordings, arguments):
-    with pytest.raises(ConfigError, match=r"fold|chunk_s"):
+    with pytest.raises(ConfigError, match=r"fold|chunk_s|bias_rad_s"):
         AttitudeLearning(config(task_arguments=arguments), recordings(["a", "b"], duration_s=1.0))
