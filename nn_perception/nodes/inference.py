@@ -35,7 +35,7 @@ class Entry(NamedTuple):
 
 
 class Inference:
-    """Feeds the messages of some topics through `model`, in one worker thread.
+    """Feeds the messages of some topics through `model`, one thread at a time.
 
     Attributes:
         model: what serves. Replacing it is the hot swap: the worker reads it before each message,
@@ -83,12 +83,14 @@ class Inference:
         self.reset()
         intake: Intake[Arrival] = Intake(self._value("queue_size") * len(topics))
         name = f"{self._node.get_name()}_worker"
-        self._worker = Worker(name, intake, self._handle, self._worker_died, self._at_once)
-        self._worker.start()
+        worker = Worker(name, intake, self._handle, self._worker_died, self._at_once)
+        self._worker = worker
+        worker.start()
         self.statistics.activated(topic.name for topic in topics)
 
         def store(name: str, message: Any) -> None:
-            kept_all = intake.put((name, message, time.perf_counter()))
+            now = time.perf_counter()
+            kept_all = worker.give((name, message, now), now)
             self.statistics.received(name, dropped_one=not kept_all)
 
         executor = self._value("intake_executor")

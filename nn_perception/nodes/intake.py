@@ -92,6 +92,14 @@ class Intake(Generic[Item]):
         return self._closed
 
     @property
+    def taker_waits(self) -> bool:
+        """Whether nothing is in work: the taker waits, and the queue is empty.
+
+        True for the one thread that puts means: so it stays until that thread puts something.
+        """
+        return self._waiting
+
+    @property
     def dropped(self) -> int:
         """How many items were dropped because newer ones came."""
         with self._lock:

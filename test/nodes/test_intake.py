@@ -116,3 +116,86 @@ def test_stopping_a_worker_that_hangs_gives_up_and_says_so():
     assert worker.stop(timeout_s=0.01) is False
     release.set()
     assert worker.stop() is True
+
+
+def _start_worker(handle, limit, deaths=None):
+    queue = Intake(100_000)
+    worker = Worker("w", queue, handle, (deaths if deaths is not None else []).append, limit)
+    worker.start()
+    while not queue.taker_waits:
+        pass
+    return queue, worker
+
+
+LONG_AGO, AT_ONCE = 1e12, -1e12
+"""Times for `Worker.give`, compared with that of the last answer: alone, and close behind it."""
+
+
+def test_an_item_that_comes_alone_is_handled_in_the_giving_thread():
+    threads = []
+    done = threading.Event()
+
+    def handle(items):
+        threads.append((threading.current_thread().name, items))
+        if items == [2]:
+            done.set()
+
+    _, worker = _start_worker(handle, limit=4)
+    assert worker.give(1, LONG_AGO)
+    assert threads == [(threading.current_thread().name, [1])]
+    assert worker.give(2, AT_ONCE)
+    assert done.wait(10.0)
+    assert worker.stop()
+    assert threads[1:] == [("w", [2])]
+
+
+def test_a_slot_never_keeps_the_giving_thread():
+    done = threading.Event()
+    threads = []
+
+    def handle(_items):
+        threads.append(threading.current_thread().name)
+        done.set()
+
+    _, worker = _start_worker(handle, limit=1)
+    worker.give(1, LONG_AGO)
+    assert done.wait(10.0)
+    assert worker.stop()
+    assert threads == ["w"]
+
+
+def test_order_is_kept_between_the_two_threads():
+    taken, threads = [], set()
+    busy, done = threading.Lock(), threading.Event()
+
+    def handle(items):
+        assert busy.acquire(blocking=False), "two threads at a time"
+        taken.extend(items)
+        threads.add(threading.current_thread().name)
+        busy.release()
+        if items[-1] == 20_000:
+            done.set()
+
+    deaths = []
+    queue, worker = _start_worker(handle, 8, deaths)
+    for number in range(20_001):
+        while number % 100 == 50 and not queue.taker_waits:
+            pass
+        worker.give(number, LONG_AGO if number % 3 == 2 else AT_ONCE)
+    assert done.wait(10.0)
+    assert worker.stop()
+    assert (deaths, queue.dropped) == ([], 0)
+    assert taken == list(range(20_001))
+    assert threads == {"w", threading.current_thread().name}
+
+
+def test_death_in_the_giving_thread_is_reported():
+    def handle(_items):
+        raise SystemExit
+
+    deaths = []
+    _, worker = _start_worker(handle, 8, deaths)
+    with pytest.raises(SystemExit):
+        worker.give(1, LONG_AGO)
+    assert worker.stop()
+    assert [type(death) for death in deaths] == [SystemExit]
