@@ -1,0 +1,302 @@
+"""Recordings of UWB ranges in bags, with the pose that a robot would estimate beside them.
+
+| topic | type | meaning |
+|---|---|---|
+| `uwb/range`, `TAG/uwb/range` of several tags | sensor_msgs/Range | as measured; frame: anchor |
+| `odom` | nav_msgs/Odometry | pose of the body, disturbed as an estimator's |
+| `truth/pose` | geometry_msgs/PoseStamped | without the disturbance; at the ranges' stamps too |
+| `uwb/anchors`, `uwb/tags` | std_msgs/String | once, in the grammar of `uwb_text` |
+
+Stamps and bag times are equal. Received power and which ranges are outliers are not kept.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from nn_perception.datasets.bag_types import message_class
+from nn_perception.datasets.bag_writer import START_NS, BagWriter, Storage, header
+from nn_perception.datasets.bags import BagReader
+from nn_perception.datasets.imu_resampling import interpolate
+from nn_perception.datasets.imu_truth import StampedRows, pose_from_cdr
+from nn_perception.datasets.uwb import Float64Array, UwbSequence
+from nn_perception.datasets.uwb_odom import OdomNoise, pose_times, poses_at
+from nn_perception.datasets.uwb_text import Vector3, parse_anchors, parse_tags
+from nn_perception.errors import BagError, ConfigError, DatasetError
+
+RANGE, ODOM, POSE, STRING = (
+    "sensor_msgs/msg/Range",
+    "nav_msgs/msg/Odometry",
+    "geometry_msgs/msg/PoseStamped",
+    "std_msgs/msg/String",
+)
+RANGE_TOPIC = "/uwb/range"
+ODOM_TOPIC, POSE_TOPIC = "/odom", "/truth/pose"
+ANCHORS_TOPIC, TAGS_TOPIC = "/uwb/anchors", "/uwb/tags"
+WORLD_FRAME, BODY_FRAME = "map", "base_link"
+MAX_RANGE_M = 100.0
+MAX_TRUTH_GAP_S = 0.2
+"""Between poses that are further apart than this the truth is unknown."""
+PAUSE_S = 2.0
+"""Without a range or a pose for longer than this, a new segment begins."""
+
+
+def write_uwb_bag(
+    sequence: UwbSequence,
+    path: Path,
+    *,
+    storage: Storage = "mcap",
+    odom_noise: OdomNoise | None = None,
+) -> int:
+    """Write a recording as a rosbag2 directory.
+
+    Poses come at 20 Hz from the first row of each segment to its last, by slerp and lines, where
+    the truth is known; true ones come at every range too, so that its truth is kept. A range is
+    float32; a pose comes before a range of the same stamp.
+
+    Args:
+        sequence: stamps are ``start_ns`` (the fixed `bag_writer.START_NS` where it is unknown)
+            plus ``time_s``.
+        path: the directory to make.
+        storage: ``"mcap"`` or ``"sqlite3"``.
+        odom_noise: ``OdomNoise()`` by default.
+
+    Returns:
+        The number of ranges.
+
+    Raises:
+        BagError: the bag cannot be made.
+    """
+    noise = OdomNoise() if odom_noise is None else odom_noise
+    start_ns = START_NS if sequence.start_ns is None else sequence.start_ns
+    topics = range_topics(sequence.tags)
+    first = start_ns + int(np.rint(sequence.time_s[0] * 1e9))
+    with BagWriter(path, storage) as bag:
+        for topic in topics.values():
+            bag.add_topic(topic, RANGE)
+        for topic, kind in ((ODOM_TOPIC, ODOM), (POSE_TOPIC, POSE)):
+            bag.add_topic(topic, kind)
+        texts = ((ANCHORS_TOPIC, sequence.anchors_text), (TAGS_TOPIC, sequence.tags_text))
+        for topic, text in texts:
+            bag.add_topic(topic, STRING)
+            bag.write(topic, first, message_class(STRING)(data=text))
+        poses = list(_poses(sequence, noise))
+        ranges = _ranges(sequence, list(topics.values()))
+        # Stable: poses stand before the ranges of their stamp.
+        for time_ns, topic, make in sorted([*poses, *ranges], key=lambda event: event[0]):
+            bag.write(topic, start_ns + time_ns, make(start_ns + time_ns))
+    return len(sequence)
+
+
+Event = tuple[int, str, Callable[[int], Any]]
+Described = TypeVar("Described")
+
+
+def range_topics(tags: Iterable[str]) -> dict[str, str]:
+    """Return the topic of each tag: `uwb/range` of a single one, otherwise `TAG/uwb/range`."""
+    names = list(tags)
+    return {name: RANGE_TOPIC if len(names) == 1 else f"/{name}{RANGE_TOPIC}" for name in names}
+
+
+def _ranges(sequence: UwbSequence, topics: list[str]) -> Iterator[Event]:
+    """Time in ns, topic, and what makes the message of a stamp."""
+    frames = list(sequence.anchors)
+    times = np.rint(sequence.time_s * 1e9).astype(np.int64).tolist()
+    rows = zip(times, sequence.tag, sequence.anchor, sequence.range_m.tolist(), strict=True)
+    for time_ns, tag, anchor, range_m in rows:
+        yield time_ns, topics[tag], partial(range_message, range_m, frames[anchor])
+
+
+def range_message(range_m: float, frame_id: str, stamp: int) -> Any:
+    """Make a sensor_msgs/Range of an anchor; its variance is 0: unknown."""
+    return message_class(RANGE)(
+        header=header(stamp, frame_id),
+        radiation_type=0,
+        field_of_view=0.0,
+        min_range=0.0,
+        max_range=MAX_RANGE_M,
+        range=range_m,
+        variance=0.0,
+    )
+
+
+def _poses(sequence: UwbSequence, noise: OdomNoise) -> Iterator[Event]:
+    """As `_ranges`: the disturbed poses, then the true ones."""
+    ticks_s = pose_times(sequence)
+    estimated = noise.disturbed(ticks_s, poses_at(sequence, ticks_s))
+    make = partial(_odom_message, noise.covariance)
+    # Lines between poses at 20 Hz would move the truth of a fast range by centimetres.
+    truth_s = np.union1d(ticks_s, sequence.time_s)
+    for topic, time_s, poses, message in (
+        (ODOM_TOPIC, ticks_s, estimated, make),
+        (POSE_TOPIC, truth_s, poses_at(sequence, truth_s), _pose_message),
+    ):
+        times, rows = np.unique(np.rint(time_s * 1e9).astype(np.int64), return_index=True)
+        known = np.isfinite(poses[rows]).all(axis=1)
+        for time_ns, row in zip(times[known].tolist(), rows[known], strict=True):
+            yield time_ns, topic, partial(message, poses[row])
+
+
+def _pose(pose: Float64Array) -> Any:
+    point = message_class("geometry_msgs/msg/Point")(*map(float, pose[:3]))
+    quaternion = message_class("geometry_msgs/msg/Quaternion")(*map(float, pose[3:]))
+    return message_class("geometry_msgs/msg/Pose")(position=point, orientation=quaternion)
+
+
+def _pose_message(pose: Float64Array, stamp: int) -> Any:
+    return message_class(POSE)(header=header(stamp, WORLD_FRAME), pose=_pose(pose))
+
+
+def _odom_message(covariance: Float64Array, pose: Float64Array, stamp: int) -> Any:
+    vector = message_class("geometry_msgs/msg/Vector3")
+    still = message_class("geometry_msgs/msg/Twist")(vector(0.0, 0.0, 0.0), vector(0.0, 0.0, 0.0))
+    uncertain = message_class("geometry_msgs/msg/PoseWithCovariance")
+    return message_class(ODOM)(
+        header=header(stamp, WORLD_FRAME),
+        child_frame_id=BODY_FRAME,
+        pose=uncertain(pose=_pose(pose), covariance=covariance),
+        twist=message_class("geometry_msgs/msg/TwistWithCovariance")(still, np.zeros(36)),
+    )
+
+
+def read_uwb_bag(path: Path) -> UwbSequence:
+    """Read a recording from a bag; the truth is brought to the stamps of the ranges.
+
+    Tags and anchors come from `uwb/tags` and `uwb/anchors`; without the former a single tag is
+    taken to be at the origin of the body. Ranges of frames that are no anchors are left out, and
+    so are poses without a unit quaternion or with a stamp that does not increase; a warning counts
+    them. Ranges are sorted by stamp. A segment ends where for more than `PAUSE_S` there is neither
+    a range nor a pose.
+
+    Args:
+        path: a rosbag2 directory, or a bare MCAP or SQLite file.
+
+    Returns:
+        The recording; ``time_s`` begins at 0, ``start_ns`` is the first stamp, ``source`` is
+        ``bag``. Poses are NaN where `truth/pose` has none within `MAX_TRUTH_GAP_S`.
+
+    Raises:
+        BagError: the bag cannot be read, or has no ranges or no anchors.
+        DatasetError: no range is of an anchor.
+    """
+    path = Path(path)
+    with BagReader(path) as bag:
+        anchors = _described(bag, ANCHORS_TOPIC, parse_anchors)
+        tags, topics = _tags(bag)
+        pose = next((name for name in bag.find(POSE) if name in (POSE_TOPIC, POSE_TOPIC[1:])), "")
+        poses, frames, ranges = StampedRows(), list(anchors), _Ranges()
+        names = [topic for topic in (*topics, pose) if topic]
+        for topic, _, message in bag.messages(names, raw=[pose]):
+            if topic != pose:
+                ranges.add(message, topics.index(topic), frames)
+            elif (stamped := pose_from_cdr(message)) is not None:
+                poses.add(*stamped)
+            else:
+                poses.dropped["without a unit quaternion"] += 1
+    for what, count, dropped in (
+        ("ranges", len(ranges.rows), ranges.dropped),
+        (pose, len(poses.stamps), poses.dropped),
+    ):
+        if dropped:
+            counts = ", ".join(f"{number} {kind}" for kind, number in dropped.items())
+            total = count + sum(dropped.values())
+            warnings.warn(f"{path}: {what}: of {total} left out: {counts}", stacklevel=2)
+    if not ranges.rows:
+        raise DatasetError(
+            f"{path}: no range of an anchor, expected frame_id one of {frames}; complete "
+            f"{ANCHORS_TOPIC}, or correct the driver's frames"
+        )
+    return _sequence(path, ranges, poses, anchors=anchors, tags=tags)
+
+
+@dataclass
+class _Ranges:
+    """Stamp, tag, anchor and range; and what was left out, by reason."""
+
+    rows: list[tuple[int, int, int, float]] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def add(self, message: Any, tag: int, frames: list[str]) -> None:
+        frame, stamp = message.header.frame_id, message.header.stamp
+        if frame not in frames:
+            self.dropped[f"of the frame {frame!r}" if frame else "without a frame"] += 1
+            return
+        time_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
+        self.rows.append((time_ns, tag, frames.index(frame), float(message.range)))
+
+
+def _sequence(path: Path, ranges: _Ranges, poses: StampedRows, **described: Any) -> UwbSequence:
+    stamps, tag, anchor, range_m = zip(*sorted(ranges.rows, key=lambda row: row[0]), strict=True)
+    start_ns = stamps[0]
+    # Differences of whole numbers: stamps of today do not fit into a float64.
+    time_s = np.array([stamp - start_ns for stamp in stamps], np.float64) * 1e-9
+    rows, pose_s = np.full((len(time_s), 7), np.nan), poses.times_s(start_ns)
+    if len(pose_s) > 1:
+        given = np.array(poses.rows)
+        rows[:, :3] = interpolate(time_s, pose_s, given[:, :3], MAX_TRUTH_GAP_S, turn=False)
+        rows[:, 3:] = interpolate(time_s, pose_s, given[:, 3:], MAX_TRUTH_GAP_S, turn=True)
+    heard_s = np.union1d(time_s, pose_s)
+    ends_s = heard_s[:-1][np.diff(heard_s) > PAUSE_S]
+    return UwbSequence(
+        name=path.stem if path.suffix in (".mcap", ".db3") else path.name,
+        time_s=time_s,
+        tag=np.array(tag),
+        anchor=np.array(anchor),
+        range_m=np.array(range_m),
+        position_m=rows[:, :3],
+        orientation_xyzw=rows[:, 3:],
+        source="bag",
+        segment=np.searchsorted(ends_s, time_s),
+        start_ns=start_ns,
+        **described,
+    )
+
+
+def _tags(bag: BagReader) -> tuple[dict[str, Vector3], list[str]]:
+    """Lever arms, and the topic of each."""
+    found = [name for name in bag.find(RANGE) if f"/{name}".endswith(RANGE_TOPIC)]
+    if not found:
+        there = ", ".join(f"{topic.name} ({topic.type})" for topic in bag.topics.values())
+        raise BagError(
+            f"{bag.path}: no ranges, expected {RANGE} on {RANGE_TOPIC[1:]} or TAG{RANGE_TOPIC}; "
+            f"it holds {there}; record the ranges"
+        )
+    if len(found) == 1 and not {TAGS_TOPIC, TAGS_TOPIC[1:]}.intersection(bag.topics):
+        warnings.warn(
+            f"{bag.path}: no {TAGS_TOPIC}: the tag is taken as {BODY_FRAME}", stacklevel=3
+        )
+        return {"tag0": (0.0, 0.0, 0.0)}, found
+    tags = _described(bag, TAGS_TOPIC, parse_tags)
+    if len(found) == len(tags) == 1:
+        return tags, found
+    by_tag = {name.removesuffix(RANGE_TOPIC).rpartition("/")[2]: name for name in found}
+    unknown = [name for tag, name in by_tag.items() if tag not in tags]
+    if unknown or len(by_tag) < len(found):
+        raise BagError(
+            f"{bag.path}: ranges on {', '.join(found)}, expected TAG{RANGE_TOPIC} with TAG one of "
+            f"{', '.join(tags) or 'none'}; complete {TAGS_TOPIC}, or remap the topics"
+        )
+    return tags, [by_tag.get(tag, "") for tag in tags]
+
+
+def _described(bag: BagReader, name: str, parse: Callable[[str], Described]) -> Described:
+    """What the one text of a topic says."""
+    topic = bag.require(name[1:] if name[1:] in bag.topics else name, STRING).name
+    texts = {message.data for _, _, message in bag.messages([topic])}
+    if len(texts) > 1:
+        raise BagError(
+            f"{bag.path}: {topic} has {len(texts)} different texts, expected one; cut the bag "
+            "where they change"
+        )
+    try:
+        return parse(texts.pop())
+    except ConfigError as error:
+        raise BagError(f"{bag.path}: {topic}: {error}") from error
