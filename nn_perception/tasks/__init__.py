@@ -78,6 +78,14 @@ BUILT_IN = (
         evaluation="nn_perception.evaluation.gyro:GyroEvaluation",
         default_model="gyro",
     ),
+    Task(
+        name="uwb",
+        summary="bias and standard deviation of UWB ranges from geometry (Zhao 2020)",
+        pipeline="nn_perception.tasks.uwb.pipeline:UwbPipeline",
+        learning="nn_perception.tasks.uwb.learning:UwbLearning",
+        evaluation="nn_perception.evaluation.uwb:UwbEvaluation",
+        default_model="uwb_trolley",
+    ),
 )
 
 
