@@ -224,6 +224,28 @@ class RangeFilter:
         self._watch(used, anchor_m - lever_m, float(range_m), residual)
         return Innovation(residual, expected, used)
 
+    def update_height(self, height_m: float, sigma_m: float) -> Innovation:
+        """Take in the body's height from another sensor, at the time that `predict` went to.
+
+        No gate: a height is not longer for an obstacle as a range is, and where ranges hardly show
+        the height a gate would keep a wrong one for good. Ignored, as in `update`: a height or a
+        sigma that is not finite, a sigma not above 0; planar every height, since it is given.
+
+        Args:
+            height_m: z of the body's origin, world frame.
+            sigma_m: its standard deviation; counts as 1 mm at least.
+
+        Raises:
+            ValueError: there was no start.
+        """
+        self._must_be_started("update_height")
+        if self._planar or not (math.isfinite(height_m) and 0.0 < sigma_m < math.inf):
+            return _IGNORED
+        residual = float(height_m) - float(self._state[2])
+        expected = float(self._covariance[2, 2]) + max(float(sigma_m), _LEAST_SIGMA_M) ** 2
+        self._correct(self._covariance[:, 2].copy(), residual, expected)
+        return Innovation(residual, math.sqrt(expected), True)
+
     def _correct(self, shared: Float64Array, residual: float, variance: float) -> None:
         root = shared / math.sqrt(variance)
         self._state += root * (residual / math.sqrt(variance))

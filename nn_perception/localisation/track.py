@@ -25,7 +25,8 @@ standard deviation in m, or None to leave the row out."""
 
 _RETRY_S = 0.1
 _START_ROUNDS = 2
-_HOLD_S = 1.0
+HEIGHT_SIGMA_M = 0.05
+"""Standard deviation that heights beside the ranges are taken to have."""
 
 
 class Ranging(NamedTuple):
@@ -40,6 +41,8 @@ class Ranging(NamedTuple):
         anchors_m: (A, 3) world frame.
         levers_m: (T, 3) from the body to its tags, body frame.
         orientation_xyzw: (N, 4) body to world, as an attitude estimator tells it.
+        height_m: (N,) of the body from an altimeter, with a standard deviation of
+            `HEIGHT_SIGMA_M`; NaN in rows without one. None: there is no altimeter.
     """
 
     time_s: Float64Array
@@ -50,6 +53,7 @@ class Ranging(NamedTuple):
     anchors_m: Float64Array
     levers_m: Float64Array
     orientation_xyzw: Float64Array
+    height_m: Float64Array | None = None
 
 
 class Track(NamedTuple):
@@ -79,13 +83,16 @@ def follow(
     *,
     start_window_s: float = 0.5,
     start_m: Float64Array | None = None,
+    start_sigma_m: float | None = None,
 ) -> Track:
     """Run a `RangeFilter` over a recording.
 
     At the start of a segment, and after a gap, the ranges of ``start_window_s`` are collected for
     a fix: from the raw ranges first, then twice from ranges corrected as seen from the fix before.
-    It takes 3 different anchors with planar motion and 4 in space, and is tried again every 0.1 s
-    with what came since. The filter starts at the window's end and gets later rows only.
+    It takes 3 different anchors where the height is known and 4 otherwise, and is tried again every
+    0.1 s with what came since. The filter starts at the window's end and gets later rows only.
+    Where a start is known with ``start_sigma_m`` and no fix is surer than it, the filter begins
+    there: anchors on one line never give a fix.
 
     Args:
         ranging: the recording.
@@ -95,11 +102,14 @@ def follow(
         start_window_s: see above.
         start_m: (3,) about where the body is in the beginning, where anchors in one plane leave
             two places; see `multilaterate`. A restart takes the last position instead.
+        start_sigma_m: standard deviation of each of its coordinates; it grows with the time since,
+            as the body may move. None: ``start_m`` chooses between fixes and is never a start.
 
     Raises:
         DatasetError: arrays do not fit together, or time runs backwards.
     """
-    follower = _Follower(ranging, correct, settings or FilterSettings(), start_window_s, start_m)
+    settings = settings or FilterSettings()
+    follower = _Follower(ranging, correct, settings, start_window_s, start_m, start_sigma_m)
     for row in range(len(ranging.time_s)):
         follower.take(row)
     return follower.track
@@ -135,10 +145,11 @@ def fixes(
         if time_s >= due_s:
             rows = np.arange(first, row + 1)
             near = start_m if math.isnan(held[0]) else held
+            height = _height(ranging, rows, height_m)
             if math.isnan(held[0]):
-                fix, corrected[rows] = _first_fix(ranging, levers, rows, correct, height_m, near)
+                fix, corrected[rows] = _first_fix(ranging, levers, rows, correct, height, near)
             else:
-                fix = _fix(ranging, levers, rows, corrected[rows], height_m, near)
+                fix = _fix(ranging, levers, rows, corrected[rows], height, near)
             held, due_s = fix.position_m, time_s + _RETRY_S
         track.position_m[row] = held
     track.used[:] = ~np.isnan(corrected)
@@ -155,13 +166,15 @@ class _Follower:
         settings: FilterSettings,
         window_s: float,
         start_m: Float64Array | None,
+        start_sigma_m: float | None,
     ) -> None:
         self.levers_m = _checked(ranging)
         self.track = _empty(ranging, settings.height_m is not None)
         self._ranging, self._correct, self._settings = ranging, correct, settings
         self._filter = RangeFilter(settings)
-        self._window_s, self._near_m = window_s, start_m
-        self._first, self._due_s = 0, -math.inf
+        self._window_s, self._near_m, self._sigma_m = window_s, start_m, start_sigma_m
+        self._near_s = float(ranging.time_s[0]) if len(ranging.time_s) else math.nan
+        self._first, self._due_s, self._last_s = 0, -math.inf, self._near_s
 
     def take(self, row: int) -> None:
         """Take in the next row."""
@@ -170,6 +183,7 @@ class _Follower:
         if new or (self._filter.started and not self._filter.predict(time_s)):
             self._wait(row, time_s)
         if self._filter.started:
+            self._last_s = time_s
             self._update(row)
         elif time_s >= self._due_s:
             self._begin(row, time_s)
@@ -178,12 +192,14 @@ class _Follower:
 
     def _wait(self, row: int, time_s: float) -> None:
         if not np.isnan(self._filter.position_m[0]):
-            self._near_m = self._filter.position_m
+            self._near_m, self._near_s = self._filter.position_m, self._last_s
         self._filter = RangeFilter(self._settings)
         self._first, self._due_s = row, time_s + self._window_s
 
     def _update(self, row: int) -> None:
         ranging, track = self._ranging, self.track
+        if ranging.height_m is not None:
+            self._filter.update_height(float(ranging.height_m[row]), HEIGHT_SIGMA_M)
         answer = self._correct(row, self._filter.position_m)
         if answer is None:
             return
@@ -196,16 +212,40 @@ class _Follower:
             self._first += 1
         self._due_s = time_s + _RETRY_S
         rows = np.arange(self._first, row + 1)
-        height = self._settings.height_m
-        if len(np.unique(self._ranging.anchor[rows])) < (4 if height is None else 3):
-            return
-        fix, _ = _first_fix(self._ranging, self.levers_m, rows, self._correct, height, self._near_m)
-        if fix.problem:
-            return
-        # The fix is of the window's middle, and the body went on from there.
-        moved = 0.5 * self._window_s * self._settings.first_velocity_m_s
-        variance = float(np.linalg.eigvalsh(fix.covariance)[-1])
-        self._filter.begin(time_s, fix.position_m, math.sqrt(variance + moved**2))
+        place, sigma = self._near_m, self._known_to_m(time_s)
+        fix = self._window_fix(rows)
+        if fix is not None:
+            spread = math.sqrt(float(np.linalg.eigvalsh(fix.covariance)[-1]))
+            if spread < sigma:
+                # The fix is of the window's middle, and the body went on from there.
+                moved = 0.5 * self._window_s * self._settings.first_velocity_m_s
+                place, sigma = fix.position_m, math.hypot(spread, moved)
+        if place is not None and sigma < math.inf:
+            self._filter.begin(time_s, place, sigma)
+
+    def _window_fix(self, rows: Int64Array) -> Fix | None:
+        ranging = self._ranging
+        height = _height(ranging, rows, self._settings.height_m)
+        if len(np.unique(ranging.anchor[rows])) < (4 if height is None else 3):
+            return None
+        fix, _ = _first_fix(ranging, self.levers_m, rows, self._correct, height, self._near_m)
+        return None if fix.problem else fix
+
+    def _known_to_m(self, time_s: float) -> float:
+        """Return how well the place that is known is known by now; infinite without one."""
+        if self._near_m is None or self._sigma_m is None:
+            return math.inf
+        moved = abs(time_s - self._near_s) * self._settings.first_velocity_m_s
+        return math.hypot(self._sigma_m, moved)
+
+
+def _height(ranging: Ranging, rows: Int64Array, fixed_m: float | None) -> float | None:
+    """Return the height in some rows: what is fixed, else the altimeter's median, if there is."""
+    if fixed_m is not None or ranging.height_m is None:
+        return fixed_m
+    heights = ranging.height_m[rows]
+    heights = heights[np.isfinite(heights)]
+    return float(np.median(heights)) if len(heights) else None
 
 
 def _first_fix(
@@ -243,7 +283,8 @@ def _fix(
 def _checked(ranging: Ranging) -> Float64Array:
     """Return the lever arms (N, 3) turned into the world frame."""
     count = len(ranging.time_s)
-    for name in ("tag", "anchor", "range_m", "segment", "orientation_xyzw"):
+    given = ("tag", "anchor", "range_m", "segment", "orientation_xyzw")
+    for name in given if ranging.height_m is None else (*given, "height_m"):
         if len(getattr(ranging, name)) != count:
             raise DatasetError(
                 f"{name} has {len(getattr(ranging, name))} rows and time_s {count}; expected one "
@@ -275,38 +316,3 @@ def _empty(ranging: Ranging, planar: bool) -> Track:
     time_s = np.asarray(ranging.time_s, np.float64)
     position = np.full((count, 3), math.nan)
     return Track(time_s, position, np.zeros(count, bool), residual, sigma, planar)
-
-
-def position_figures(track: Track, truth_m: Float64Array, start_s: float) -> dict[str, float]:
-    """Return figures of a track against the truth, over the rows from ``start_s`` on.
-
-    Each row lasts until the next, for the share of time 1 s at most.
-
-    Args:
-        track: from `follow` or `fixes`.
-        truth_m: (N, 3) position of the body; NaN where it is not known.
-        start_s: on the clock of ``track.time_s``.
-
-    Returns:
-        ``rmse_m``, ``p95_m``, ``max_m``: distance between estimate and truth, in the plane when
-        planar; ``nis``: mean of squared residual over predicted variance of the rows used
-        (normalised innovation squared, 1 is calibrated); ``used_share`` of the rows;
-        ``lost_share`` of the time without a position. NaN where there is nothing to average.
-    """
-    rows = track.time_s >= start_s
-    axes = 2 if track.planar else 3
-    error = np.linalg.norm((track.position_m - truth_m)[rows, :axes], axis=-1)
-    error = error[np.isfinite(error)]
-    known = rows & track.used & np.isfinite(track.residual_m)
-    ratio = (track.residual_m[known] / track.residual_sigma_m[known]) ** 2
-    lasts = np.clip(np.diff(track.time_s, append=track.time_s[-1:]), 0.0, _HOLD_S)[rows]
-    lost = np.isnan(track.position_m[rows, 0])
-    some = len(error) > 0
-    return {
-        "rmse_m": math.sqrt(float((error**2).mean())) if some else math.nan,
-        "p95_m": float(np.percentile(error, 95)) if some else math.nan,
-        "max_m": float(error.max()) if some else math.nan,
-        "nis": float(ratio.mean()) if len(ratio) else math.nan,
-        "used_share": float(track.used[rows].mean()) if rows.any() else math.nan,
-        "lost_share": float(lasts[lost].sum() / lasts.sum()) if lasts.sum() > 0.0 else math.nan,
-    }

@@ -251,3 +251,47 @@ def test_settings_are_checked():
         FilterSettings(range_sigma_m=math.nan)
     with pytest.raises(ConfigError, match="height_m is inf"):
         FilterSettings(height_m=math.inf)
+
+
+def test_a_height_is_a_measurement_of_z():
+    """Against the update of a Kalman filter written out, with a covariance that is full."""
+    found = RangeFilter(FilterSettings(**OPEN))
+    found.begin(0.0, place(0.0) + 0.3, 0.5)
+    for time_s, anchor, range_m, _ in list(drawn(3))[:30]:
+        found.predict(time_s)
+        found.update(anchor, LEVER, range_m)
+    x, p = np.r_[found.position_m, found.velocity_m_s], found.covariance
+    h = np.array([0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
+    variance = h @ p @ h + 0.05**2
+    gain = p @ h / variance
+    told = found.update_height(1.7, 0.05)
+    assert told.used
+    assert told.residual_m == pytest.approx(1.7 - x[2])
+    assert told.sigma_m == pytest.approx(math.sqrt(variance))
+    expected = x + gain * (1.7 - x[2])
+    np.testing.assert_allclose(np.r_[found.position_m, found.velocity_m_s], expected, atol=1e-12)
+    np.testing.assert_allclose(found.covariance, p - np.outer(gain, h @ p), atol=1e-12)
+    np.testing.assert_array_equal(found.covariance, found.covariance.T)
+
+
+@pytest.mark.parametrize(
+    ("height", "sigma"), [(math.nan, 0.1), (math.inf, 0.1), (1.0, math.nan), (1.0, 0.0)]
+)
+def test_a_height_of_no_use_leaves_no_trace(height, sigma):
+    found = RangeFilter()
+    found.begin(0.0, place(0.0), 0.5)
+    before = found.position_m, found.covariance
+    told = found.update_height(height, sigma)
+    assert not told.used
+    assert math.isnan(told.residual_m)
+    np.testing.assert_array_equal(found.position_m, before[0])
+    np.testing.assert_array_equal(found.covariance, before[1])
+
+
+def test_a_height_that_is_given_is_not_measured():
+    found = RangeFilter(FilterSettings(height_m=1.2))
+    with pytest.raises(ValueError, match="update_height without a start"):
+        found.update_height(1.0, 0.1)
+    found.begin(0.0, place(0.0), 0.5)
+    assert not found.update_height(2.0, 0.01).used
+    assert found.position_m[2] == 1.2

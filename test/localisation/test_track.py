@@ -8,7 +8,8 @@ from scipy.spatial.transform import Rotation
 
 from nn_perception.errors import DatasetError
 from nn_perception.localisation.range_filter import FilterSettings
-from nn_perception.localisation.track import Ranging, Track, fixes, follow, position_figures
+from nn_perception.localisation.track import HEIGHT_SIGMA_M, Ranging, Track, fixes, follow
+from nn_perception.localisation.track_figures import position_figures
 
 ANCHORS = np.array([[x, y, z] for x in (0.0, 8.0) for y in (0.0, 6.0) for z in (0.2, 2.8)])
 LEVERS = np.array([[0.2, 0.0, 0.1], [-0.2, 0.1, 0.1]])
@@ -218,3 +219,66 @@ def test_nothing_recorded_is_nowhere():
         assert track.position_m.shape == (0, 3)
         figures = position_figures(track, np.empty((0, 3)), 0.0)
         assert all(math.isnan(value) for value in figures.values())
+
+
+def along_a_line(seconds=20.0):
+    """Return ranges to anchors on one line, with heights at 20 Hz, and the body's positions."""
+    ranging, truth = recording(seconds=seconds)
+    draw = np.random.default_rng(5)
+    anchors = np.array([[x, 0.0, 1.0] for x in np.linspace(0.0, 8.0, 8)])
+    # Without levers: a tag aside makes an anchor another one.
+    range_m = np.linalg.norm(truth - anchors[ranging.anchor], axis=-1)
+    range_m += SIGMA * draw.standard_normal(len(truth))
+    heights = truth[:, 2] + HEIGHT_SIGMA_M * draw.standard_normal(len(truth))
+    heights[np.arange(len(truth)) % 10 != 0] = math.nan
+    line = ranging._replace(
+        anchors_m=anchors, levers_m=0.0 * LEVERS, range_m=range_m, height_m=heights
+    )
+    return line, truth
+
+
+def test_anchors_on_a_line_take_a_height_and_a_start():
+    ranging, truth = along_a_line()
+    correct = as_measured(ranging)
+    nowhere = follow(ranging, correct, settings(), start_m=truth[0])
+    assert np.isnan(nowhere.position_m).all()
+    start = truth[0] + [0.1, -0.1, 0.1]
+    track = follow(ranging, correct, settings(), start_m=start, start_sigma_m=0.2)
+    figures = position_figures(track, truth, 2.0)
+    assert figures["rmse_m"] < 0.12
+    blind = follow(
+        ranging._replace(height_m=None), correct, settings(), start_m=start, start_sigma_m=0.2
+    )
+    assert position_figures(blind, truth, 2.0)["rmse_m"] > 2.0 * figures["rmse_m"]
+
+
+def test_a_start_that_is_worse_than_a_fix_is_not_taken():
+    ranging, truth = recording()
+    far = truth[0] + [3.0, 2.0, 0.0]
+    track = follow(ranging, as_measured(ranging), settings(), start_m=far, start_sigma_m=5.0)
+    first = int(np.flatnonzero(~np.isnan(track.position_m[:, 0]))[0])
+    assert np.linalg.norm(track.position_m[first] - truth[first]) < 0.8
+    sure = follow(ranging, as_measured(ranging), settings(), start_m=far, start_sigma_m=1e-3,
+                  start_window_s=0.001)  # fmt: skip
+    np.testing.assert_array_equal(sure.position_m[1], far)
+
+
+def test_a_height_makes_three_anchors_enough():
+    ranging, truth = recording()
+    three = ranging._replace(anchors_m=ANCHORS[[0, 2, 5]], anchor=ranging.anchor % 3)
+    levers = Rotation.from_quat(ranging.orientation_xyzw).apply(LEVERS[ranging.tag])
+    exact = np.linalg.norm(truth + levers - three.anchors_m[three.anchor], axis=-1)
+    three = three._replace(range_m=exact, height_m=truth[:, 2].copy())
+    for method in (follow, fixes):
+        track = method(three, as_measured(three))
+        figures = position_figures(track, truth, 1.0)
+        # What is held is as old as a window's half.
+        assert figures["rmse_m"] < (0.02 if method is follow else 0.5)
+        assert figures["lost_share"] == 0.0
+        assert not track.planar
+
+
+def test_heights_are_checked():
+    ranging, truth = recording(seconds=1.0)
+    with pytest.raises(DatasetError, match="height_m has 3 rows"):
+        follow(ranging._replace(height_m=truth[:3, 2]), as_measured(ranging))
