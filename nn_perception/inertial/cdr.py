@@ -1,13 +1,9 @@
 """sensor_msgs/Imu in its serialised form: read and changed in place of decoding and encoding.
 
-The layout is OMG CDR as DDS-RTPS 2.5 (10.2) and ROS 2 use it: four bytes of encapsulation, whose
-second tells the byte order, then the fields, each aligned to its size counted from behind the
-encapsulation:
+Behind the header, whose layout `nn_perception.cdr` tells:
 
 | bytes | field |
 |---|---|
-| 4 + 4 | header.stamp: int32 sec, uint32 nanosec |
-| 4 + n | header.frame_id: uint32 length with its terminating zero, then the text |
 | 0 to 7 | padding, so that what follows lies on a multiple of 8 |
 | 4 + 9 doubles | orientation x, y, z, w and its covariance, row by row |
 | 3 + 9 doubles | angular_velocity and its covariance |
@@ -24,19 +20,13 @@ from math import isfinite
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nn_perception.errors import MessageError
+from nn_perception.cdr import ENCAPSULATION_BYTES, Buffer, read_header, undecodable
 from nn_perception.inertial.readings import ImuReading, checked_reading
 
-Buffer = bytes | bytearray | memoryview
-
-ENCAPSULATION_BYTES = 4
 BODY_BYTES = 37 * 8
-MAXIMUM_FRAME_ID_BYTES = 4096
-"""A longer one is damage: it would be copied for each sample."""
 
+_KIND = "sensor_msgs/Imu"
 _RATE = 13 * 8  # bytes from the orientation to the angular velocity
-_ENCODINGS = {b"\0\0": ">", b"\0\1": "<"}
-_HEADER = {order: struct.Struct(f"{order}iII") for order in "<>"}
 _MEASURED = {order: struct.Struct(f"{order}{_RATE}x4d64x4d") for order in "<>"}
 _DOUBLE = {order: np.dtype(f"{order}f8") for order in "<>"}
 
@@ -55,26 +45,14 @@ class ImuCdr:
         Raises:
             MessageError: ``"undecodable"``: it is too short, damaged, or of another encoding.
         """
-        order = _ENCODINGS.get(bytes(buffer[:2]))
-        size = len(buffer)
-        if order is None or size < ENCAPSULATION_BYTES + 12:
-            raise _undecodable(buffer, "expected plain CDR (00 00 or 00 01) and a header")
-        seconds, nanoseconds, length = _HEADER[order].unpack_from(buffer, ENCAPSULATION_BYTES)
-        end = 12 + length  # counted, as alignment is, from behind the encapsulation
+        order, stamp_ns, frame_id, end = read_header(buffer, _KIND)
         self._body = ENCAPSULATION_BYTES + ((end + 7) & ~7)
-        if length > MAXIMUM_FRAME_ID_BYTES or size < self._body + BODY_BYTES:
-            raise _undecodable(
-                buffer,
-                f"a frame_id of {length} bytes makes {self._body + BODY_BYTES} bytes in all",
-            )
+        if len(buffer) < self._body + BODY_BYTES:
+            raise undecodable(buffer, _KIND, f"expected {self._body + BODY_BYTES} bytes in all")
         self.buffer = buffer
         self._order = order
-        self.stamp_ns: int = seconds * 1_000_000_000 + nanoseconds
-        try:
-            text = bytes(buffer[16 : ENCAPSULATION_BYTES + end]).decode()
-        except UnicodeDecodeError as error:
-            raise _undecodable(buffer, f"expected UTF-8 as frame_id ({error})") from None
-        self.frame_id = text[:-1] if text[-1:] == "\0" else text
+        self.stamp_ns: int = stamp_ns
+        self.frame_id = frame_id
 
     def reading(self) -> ImuReading:
         """Return rate and acceleration.
@@ -131,11 +109,3 @@ def reading_from_cdr(buffer: Buffer) -> ImuReading:
         MessageError: ``"undecodable"``, ``"not_finite"`` or ``"no_data"``.
     """
     return ImuCdr(buffer).reading()
-
-
-def _undecodable(buffer: Buffer, expected: str) -> MessageError:
-    return MessageError(
-        "undecodable",
-        f"{len(buffer)} bytes that begin with {bytes(buffer[:4]).hex(' ') or 'nothing'} are no "
-        f"serialised sensor_msgs/Imu: {expected}; check that the publisher's type is the same",
-    )
