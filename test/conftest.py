@@ -59,3 +59,55 @@ def make_bundle(tmp_path_factory):
 def tiny_bundle(make_bundle):
     """A digit bundle with untrained weights; do not write to it."""
     return make_bundle()
+
+
+UWB_PAIRS = [["*", f"anchor{n}", 0.1 * n, [float(n % 2)]] for n in range(8)]
+
+
+@pytest.fixture(scope="session")
+def make_uwb_bundle(tmp_path_factory):
+    """Return a function that writes a bundle of the task ``uwb`` with random weights.
+
+    Its biases are some centimetres, and its standard deviation 0.05 m, about. It knows 8 anchors,
+    whatever the tag; ``constant_m`` is added to all pairs, by which two bundles differ.
+    """
+    torch = pytest.importorskip("torch")
+    from nn_perception.bundle import ArraySpec
+    from nn_perception.networks.range_bias import RangeBias
+    from nn_perception.training.config import TrainingConfig
+    from nn_perception.training.export import export_bundle
+    from nn_perception.training.learning import Export
+
+    def make(path=None, *, seed=0, constant_m=0.0, pairs=UWB_PAIRS, **preprocessing):
+        path = path or tmp_path_factory.mktemp("uwb") / f"model_{seed}"
+        torch.manual_seed(seed)
+        inputs = 14 + len(pairs[0][3])
+        network = RangeBias(inputs).eval()
+        with torch.no_grad():
+            network.layers[-1].weight.normal_(0.0, 0.3)
+        export = Export(
+            inputs=(ArraySpec("features", (None, inputs), "float32"),),
+            outputs=(ArraySpec("error", (None, 2), "float32"),),
+            probe=(torch.randn(4, inputs, generator=torch.Generator().manual_seed(0)),),
+            preprocessing={"site": "test", **preprocessing},
+            labels=(),
+            calibration={
+                "limit_m": 1.5,
+                "raw_sigma_m": 0.2,
+                "constant_sigma_m": 0.1,
+                "sigma_scale": 1.0,
+                "pairs": [[tag, anchor, c + constant_m, t] for tag, anchor, c, t in pairs],
+            },
+            metrics={},
+            data={"source": "none", "sha256": "0" * 64, "train": 1, "validation": 1},
+        )
+        return export_bundle(
+            path,
+            task="uwb",
+            network=network,
+            arguments={"inputs": inputs},
+            config=TrainingConfig(network="range_bias", seed=seed),
+            export=export,
+        )
+
+    return make
