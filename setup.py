@@ -110,6 +110,7 @@ setup(
             "image_classifier = nn_perception.nodes.image_classifier:main",
             "attitude_estimator = nn_perception.nodes.attitude_estimator:main",
             "gyro_corrector = nn_perception.nodes.gyro_corrector:main",
+            "uwb_corrector = nn_perception.nodes.uwb_corrector:main",
         ],
     },
     zip_safe=True,

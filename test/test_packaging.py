@@ -100,6 +100,7 @@ def test_every_console_script_has_its_target(setup_arguments: dict[str, Any]) ->
         "image_classifier",
         "attitude_estimator",
         "gyro_corrector",
+        "uwb_corrector",
     }
     for script in scripts:
         module, _, function = script.split(" = ")[1].partition(":")

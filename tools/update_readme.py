@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nn_perception.nodes import attitude_estimator, gyro_corrector, image_classifier
+from nn_perception.nodes import (
+    attitude_estimator,
+    gyro_corrector,
+    image_classifier,
+    uwb_corrector,
+)
 from nn_perception.nodes.parameter_text import markdown_table
 from nn_perception.nodes.parameters import TABLES, own_rows
 
 README = Path(__file__).parent.parent / "README.md"
-NODES = (image_classifier, attitude_estimator, gyro_corrector)
+NODES = (image_classifier, attitude_estimator, gyro_corrector, uwb_corrector)
 
 
 def blocks() -> dict[str, str]:

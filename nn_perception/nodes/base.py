@@ -113,10 +113,25 @@ class PerceptionNode(TableNode):
     def model_changed(self, model: ActiveModel) -> None:
         """Tell subscribers about the model that now runs, such as its labels."""
 
-    def take_in(self, message: Any) -> tuple[Any, Any]:
+    def check_model(self, model: ActiveModel) -> None:
+        """Refuse a model that this node cannot serve; called before it begins to.
+
+        Raises:
+            ConfigError: it cannot; the message says what to set.
+        """
+
+    def details(self) -> Mapping[str, str]:
+        """Return further rows for ``/diagnostics``."""
+        return {}
+
+    def take_in(self, name: str, message: Any) -> tuple[Any, Any]:
         """Return what the pipeline gets of a message and what `publish_result` gets of it.
 
         Called in the worker's thread.
+
+        Args:
+            name: of the input.
+            message: what came.
 
         Raises:
             MessageError: the message cannot be used.
@@ -158,6 +173,7 @@ class PerceptionNode(TableNode):
         with self._control:
             try:
                 model = build_model(self.task, self._values(), self.settings)
+                self.check_model(model)
                 self.make_outputs(model)
             except Exception as error:
                 self._release()
@@ -246,6 +262,7 @@ class PerceptionNode(TableNode):
             return
         start = time.perf_counter()
         model = build_model(self.task, values, self.settings)
+        self.check_model(model)
         self._inference.model = model
         self._swaps += 1
         self._announce()
@@ -296,5 +313,6 @@ class PerceptionNode(TableNode):
                 ordered_queue=self.value("queue_size") > 1,
                 swaps=self._swaps,
                 refused_swaps=self._refused_swaps,
+                details=self.details(),
             )
             self._diagnostics.publish(diagnostics(health, self.get_clock().now().to_msg()))

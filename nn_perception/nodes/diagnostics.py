@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from builtin_interfaces.msg import Time
@@ -28,6 +28,7 @@ class Health:
         warn_after_s: an input older than this is worth a warning.
         swaps: models swapped in since the start.
         refused_swaps: models refused since the start.
+        details: what only this kind of node knows.
     """
 
     node: str
@@ -41,6 +42,7 @@ class Health:
     ordered_queue: bool
     swaps: int
     refused_swaps: int
+    details: Mapping[str, str] = field(default_factory=dict)
 
 
 def judge(health: Health) -> tuple[bytes, str]:
@@ -89,7 +91,9 @@ def diagnostics(health: Health, stamp: Time) -> DiagnosticArray:
         name=f"{health.node.lstrip('/')}: {health.task}",
         message=message,
         hardware_id=health.model.engine.device if health.model else "none",
-        values=_key_values({**_counts(health), **_latencies(health), **_model(health.model)}),
+        values=_key_values(
+            {**_counts(health), **health.details, **_latencies(health), **_model(health.model)}
+        ),
     )
     array = DiagnosticArray(status=[status])
     array.header.stamp = stamp

@@ -57,7 +57,7 @@ class ImuNode(PerceptionNode):
         prefixes = [f"{name}/" for name in imu_names(self.value("imus"))] or [""]
         return tuple(ImuUnit(f"{prefix}{INPUT_TOPIC}", prefix) for prefix in prefixes)
 
-    def take_in(self, message: bytes) -> tuple[ImuReading, ImuCdr]:
+    def take_in(self, name: str, message: bytes) -> tuple[ImuReading, ImuCdr]:
         """Read a serialised sample; see `PerceptionNode.take_in`."""
         cdr = ImuCdr(message)
         return cdr.reading(), cdr

@@ -47,7 +47,7 @@ class Inference:
     def __init__(
         self,
         node: Node,
-        take_in: Callable[[Any], tuple[Any, Any]],
+        take_in: Callable[[str, Any], tuple[Any, Any]],
         publish: Callable[[str, Any, Any], None],
         at_once: int = 1,
     ) -> None:
@@ -56,8 +56,8 @@ class Inference:
         Args:
             node: for its name, context, logger and the parameters ``queue_size``,
                 ``log_period_s`` and ``intake_executor``.
-            take_in: called in the worker's thread with a message; gives what the pipeline gets
-                and what ``publish`` gets; raises MessageError.
+            take_in: called in the worker's thread with (input name, message); gives what the
+                pipeline gets and what ``publish`` gets; raises MessageError.
             publish: called in the worker's thread with (input name, result, what ``take_in`` gave
                 for it).
             at_once: most messages that are taken from the queue together; above 1 only with
@@ -137,7 +137,7 @@ class Inference:
         entries = []
         for name, message, arrived in arrivals:
             try:
-                entries.append(Entry(name, *self._take_in(message), arrived))
+                entries.append(Entry(name, *self._take_in(name, message), arrived))
             except MessageError as error:
                 self._skip(error)
         return entries

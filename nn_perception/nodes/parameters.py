@@ -13,6 +13,7 @@ from typing import Any
 
 from nn_perception.errors import ConfigError, nearest
 from nn_perception.nodes.parameter import Parameter
+from nn_perception.nodes.uwb_parameters import UWB
 
 COMMON = (
     Parameter(
@@ -165,9 +166,9 @@ IMU = (
     ),
 )
 
-# A network is fast enough for one IMU, but a busy machine may stop for a tenth of a second.
+# A network is fast enough for one sensor, but a busy machine may stop for a tenth of a second.
 _DEPTHS = {"qos_depth": 400, "output_depth": 400}
-IMU_COMMON = tuple(
+STREAM_COMMON = tuple(
     replace(row, default=_DEPTHS[row.name]) if row.name in _DEPTHS else row for row in COMMON
 )
 
@@ -187,6 +188,8 @@ ATTITUDE_ESTIMATOR = (
 )
 
 GYRO_CORRECTOR = (_task("gyro"), *IMU)
+
+UWB_CORRECTOR = (_task("uwb"), *UWB)
 
 
 def index(table: Iterable[Parameter]) -> Mapping[str, Parameter]:
@@ -219,8 +222,9 @@ def lookup(table: Mapping[str, Parameter], name: str) -> Parameter:
 TABLES: Mapping[str, tuple[Parameter, ...]] = MappingProxyType(
     {
         "image_classifier": IMAGE_CLASSIFIER + COMMON,
-        "attitude_estimator": ATTITUDE_ESTIMATOR + IMU_COMMON,
-        "gyro_corrector": GYRO_CORRECTOR + IMU_COMMON,
+        "attitude_estimator": ATTITUDE_ESTIMATOR + STREAM_COMMON,
+        "gyro_corrector": GYRO_CORRECTOR + STREAM_COMMON,
+        "uwb_corrector": UWB_CORRECTOR + STREAM_COMMON,
     }
 )
 """The table of each executable."""
