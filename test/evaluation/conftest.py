@@ -1,15 +1,18 @@
-"""Stand-ins for the pipelines of `attitude` and `gyro`: plain integration, without a network."""
+"""Stand-ins for pipelines: plain integration, and an engine that knows the simulated antennas."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from nn_perception.bundle import ArraySpec, Bundle, BundleConfig, NetworkSpec
 from nn_perception.datasets.imu import ImuSequence
 from nn_perception.datasets.imu_simulator import Motion, SensorErrors, simulate_imu
+from nn_perception.datasets.uwb_simulated import RangeErrors, pattern_bias_m, simulated_site
 from nn_perception.errors import MessageError
 from nn_perception.inertial.readings import reading_from_message
 from nn_perception.rotations import integrate_gyro, integrate_step, quat_exp, quat_multiply
@@ -97,3 +100,76 @@ def perfect() -> ImuSequence:
     """20 s at 200 Hz of a sensor without errors."""
     motion = Motion(duration_s=20.0, rest_s=(2.5, 3.0), move_s=(5.0, 8.0))
     return simulate_imu(200.0, seed=11, motion=motion, errors=SensorErrors.none())
+
+
+UWB_SIGMA_M = 0.05
+
+
+def uwb_bundle(tmp_path, pairs, *, site="simulated", data=None, **calibration):
+    """Return a bundle of the task `uwb` in memory, without a network.
+
+    Args:
+        tmp_path: where it would lie.
+        pairs: (tag, anchor) -> constant, m.
+        site: of its radios.
+        data: provenance.
+        calibration: other values; None leaves one out. Means are the constants by default.
+    """
+    rows = [[*pair, constant, []] for pair, constant in pairs.items()]
+    values = {
+        "limit_m": 1.0, "raw_sigma_m": 0.25, "constant_sigma_m": 0.1, "sigma_scale": 1.0,
+        "pairs": rows, "means": [row[:3] for row in rows], **calibration,
+    }  # fmt: skip
+    config = BundleConfig(
+        format=1,
+        task="uwb",
+        network=NetworkSpec("range_bias", {}, 1),
+        inputs=(ArraySpec("rows", (None, 14), "float32"),),
+        outputs=(ArraySpec("errors", (None, 2), "float32", "m"),),
+        preprocessing={"site": site},
+        labels=(),
+        calibration={key: value for key, value in values.items() if value is not None},
+        training={"data": data or {}},
+        metrics={},
+        parity=0.0,
+        files={},
+    )
+    return Bundle(tmp_path, "0", config, b"", b"")
+
+
+def site_pairs(seed, errors=None):
+    """Return the simulator's constants of a site by the names of tag and anchor."""
+    anchors, constants = simulated_site(seed, errors or RangeErrors())
+    return {
+        (f"tag{tag}", name): float(constants[tag, at])
+        for tag in range(len(constants))
+        for at, name in enumerate(anchors)
+    }
+
+
+class Exact:
+    """An engine that answers with the simulator's pattern; keeps the rows that it was asked."""
+
+    backend, device = "exact", "cpu"
+
+    def __init__(self, share=1.0):
+        self.share = share
+        self.seen = []
+
+    def __call__(self, rows):
+        self.seen.append(rows)
+        directions = rows[:, :6].astype(np.float64)
+        bias = self.share * pattern_bias_m(directions[:, :3], directions[:, 3:])
+        return (np.stack([bias, np.full(len(rows), math.log(UWB_SIGMA_M))], 1).astype(np.float32),)
+
+
+@pytest.fixture(scope="session")
+def uwb():
+    """Return what makes bundles and evaluations of the task `uwb`."""
+
+    def stand_in(bundle, engine):
+        return SimpleNamespace(bundle=bundle, engine=engine)
+
+    return SimpleNamespace(
+        bundle=uwb_bundle, pairs=site_pairs, Exact=Exact, stand_in=stand_in, sigma_m=UWB_SIGMA_M
+    )

@@ -1,0 +1,187 @@
+"""Evaluation of the task `uwb`: by the error of ranges, and by positions that ranges lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from nn_perception.datasets.uwb import UwbSequence
+from nn_perception.datasets.uwb_bags import POSE
+from nn_perception.datasets.uwb_data import load_uwb_data
+from nn_perception.errors import DatasetError
+from nn_perception.evaluation.html_page import plain
+from nn_perception.evaluation.latency import LatencyRecorder
+from nn_perception.evaluation.uwb_methods import METHODS, ConstantModel, methods_of
+from nn_perception.evaluation.uwb_outcome import (
+    NOTES,
+    UwbOutcome,
+    by_method,
+    cut_to_rows,
+    in_means,
+    judge,
+    to_dict,
+)
+from nn_perception.evaluation.uwb_report import write_uwb_report
+from nn_perception.tasks.pipeline import InputSpec
+from nn_perception.tasks.uwb.model import RangeModel
+
+HEADLINES = ("range_rmse_m", "position_rmse_m", "position_p95_m", "normalised_innovation")
+
+
+class UwbEvaluation:
+    """Compares learned corrections of ranges with none and with a constant for each pair.
+
+    Attributes:
+        source: what `evaluate_data` was given, in words.
+        left_out: why recordings do not count, by name.
+        truth: optional topics of a bag, see `nn_perception.datasets.uwb_bags`.
+        raw_types: message types that come serialised in a replay.
+        progress_unit: what `evaluate_data` counts.
+    """
+
+    truth: ClassVar[tuple[InputSpec, ...]] = (InputSpec("pose", (POSE,), "every"),)
+    raw_types: ClassVar[tuple[str, ...]] = (POSE,)
+    progress_unit: ClassVar[str] = "range"
+
+    def __init__(self, pipeline: Any, *, keep_results: bool = False) -> None:
+        """Start empty; of the pipeline only ``bundle`` and ``engine`` are needed.
+
+        Args:
+            pipeline: of the task ``uwb``.
+            keep_results: whether to keep each answer for `record_results`.
+
+        Raises:
+            BundleError: the bundle's calibration lacks something.
+        """
+        self.pipeline = pipeline
+        self.source = ""
+        self.left_out: dict[str, str] = {}
+        self._model = RangeModel(pipeline.bundle, pipeline.engine)
+        self._constants = ConstantModel(pipeline.bundle)
+        self._outcomes: dict[str, UwbOutcome] | None = None
+
+    # Data sets.
+
+    def evaluate_data(
+        self, path: Path, on_progress: Callable[[int], object] = lambda _: None
+    ) -> dict[str, UwbOutcome]:
+        """Correct the ranges of recordings, follow them, and compare with their truth.
+
+        Args:
+            path: see `load_uwb_data`.
+            on_progress: called with the number of ranges done since the last call.
+
+        Raises:
+            DatasetError: nothing is there, a recording cannot be read, or none is left.
+        """
+        self.source = Path(path).name
+        return self.evaluate_sequences(load_uwb_data(path), on_progress)
+
+    def evaluate_sequences(
+        self,
+        sequences: Iterable[UwbSequence],
+        on_progress: Callable[[int], object] = lambda _: None,
+    ) -> dict[str, UwbOutcome]:
+        """Evaluate recordings that are in memory; see `evaluate_data`."""
+        found: dict[str, UwbOutcome] = {}
+        self.left_out = {}
+        for sequence in sequences:
+            cut = cut_to_rows(sequence, self._model, self.pipeline.bundle)
+            if cut.sequence is None:
+                self.left_out[sequence.name] = cut.reason
+            else:
+                methods = methods_of(cut.sequence, self._model, self._constants)
+                found[sequence.name] = judge(cut, methods)
+            on_progress(len(sequence))
+        if not found:
+            reasons = "; ".join(f"{name}: {why}" for name, why in self.left_out.items())
+            raise DatasetError(
+                f"no recording is left to evaluate on ({reasons or 'there is none'}), expected "
+                f"ranges of the radios {self._model.site!r} with a true pose; give their "
+                "recordings, or another bundle"
+            )
+        self._outcomes = found
+        return found
+
+    # Figures.
+
+    @property
+    def outcomes(self) -> dict[str, UwbOutcome]:
+        """What was compared, by recording."""
+        return self._outcomes or {}
+
+    def summary(self) -> list[tuple[str, object]]:
+        """Return the rows of the table for people."""
+        outcomes = self.outcomes
+        if not outcomes:
+            return [("range error", "unknown: no truth/pose topic with poses")]
+        ranges = sum(len(outcome.sequence) for outcome in outcomes.values())
+        rows: list[tuple[str, object]] = [
+            ("recordings", f"{len(outcomes)}, {ranges:,} ranges"),
+            ("mean over recordings", " / ".join(METHODS)),
+        ]
+        for words, key in (
+            ("range RMSE without outliers, m", "range_rmse_m"),
+            ("range median |error| with outliers, m", "median_abs_error_m"),
+            ("range 95 % |error| with outliers, m", "p95_abs_error_m"),
+            ("position RMSE in the loop, m", "rmse_m"),
+            ("position 95 %, m", "p95_m"),
+            ("normalised innovation", "nis"),
+            ("ranges within 1 sigma", "within_1_sigma"),
+            ("ranges within 2 sigma", "within_2_sigma"),
+            ("position RMSE without a filter, m", "multilateration_rmse_m"),
+        ):
+            values = by_method(outcomes, key)
+            rows.append((words, " / ".join(f"{values[method]:.3g}" for method in METHODS)))
+        counted = in_means(outcomes)
+        for name, outcome in outcomes.items():
+            if outcome.trained:
+                note = "partly: figures on the rest" if name in counted else "not in the means"
+                if outcome.trained is True and name in counted:
+                    note = "in full, no test"
+                rows.append((f"{name}: trained on", note))
+            if outcome.geometry:
+                rows.append((f"{name}: anchors", outcome.geometry))
+        rows += [(f"{name}: left out", reason) for name, reason in self.left_out.items()]
+        return rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures for JSON; the headlines are null when there was no truth."""
+        outcomes = self.outcomes
+        values: dict[str, Any] = {
+            "recordings": len(outcomes),
+            "ranges": sum(len(outcome.sequence) for outcome in outcomes.values()),
+            "site": self._model.site,
+            **(to_dict(outcomes) if outcomes else dict.fromkeys(HEADLINES)),
+            "left_out": self.left_out,
+            "notes": NOTES,
+        }
+        return {key: plain(value) for key, value in values.items()}
+
+    def write_report(
+        self,
+        directory: Path,
+        *,
+        title: str,
+        facts: Mapping[str, object],
+        latency: LatencyRecorder | None = None,
+    ) -> Path:
+        """Write a page with tables and pictures; return its path.
+
+        Raises:
+            DatasetError: there is nothing to report, since there is no truth.
+        """
+        if not self.outcomes:
+            raise DatasetError(
+                "no report: nothing has a true pose to compare with; record truth/pose "
+                "(geometry_msgs/PoseStamped), or name its topic with --topic pose=TOPIC"
+            )
+        return write_uwb_report(
+            directory,
+            title=title,
+            outcomes=self.outcomes,
+            metrics=self.to_dict(),
+            facts=facts,
+            latency={} if latency is None else latency.samples(),
+        )
