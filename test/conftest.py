@@ -97,6 +97,7 @@ def make_uwb_bundle(tmp_path_factory):
                 "constant_sigma_m": 0.1,
                 "sigma_scale": 1.0,
                 "pairs": [[tag, anchor, c + constant_m, t] for tag, anchor, c, t in pairs],
+                "means": [[tag, anchor, c + constant_m] for tag, anchor, c, _ in pairs],
             },
             metrics={},
             data={"source": "none", "sha256": "0" * 64, "train": 1, "validation": 1},

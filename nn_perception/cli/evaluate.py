@@ -12,6 +12,9 @@ For a classifier PATH is a directory of MNIST idx files (the test split is used)
 pictures per class, or an .npz with 'images' uint8 (N,H,W[,C]) and 'labels'.
 For 'attitude' and 'gyro' it is a directory of recordings (.npz of BROAD, EuRoC or TUM-VI, or
 bags), or one of them. The figures of VQF, RIANN and plain integration are computed beside.
+For 'uwb' it is a directory of recordings (.csv.gz, or bags), or one of them, of the radios that the
+bundle was trained for. Judged are the ranges and the positions that they lead to; uncorrected
+ranges and those less a constant for each pair are compared with.
 """
 
 
@@ -42,7 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
     from nn_perception.tasks.loading import open_pipeline
 
     out = text_stream(arguments.json)
-    pipeline = open_pipeline(arguments.bundle, device=arguments.device, threads=arguments.threads)
+    pipeline = open_pipeline(
+        arguments.bundle, device=arguments.device, threads=arguments.threads, for_data=True
+    )
     bundle = pipeline.bundle
     evaluation = get_task(bundle.task).load_evaluation()(pipeline)
     if arguments.tum and not hasattr(evaluation, "write_tum"):

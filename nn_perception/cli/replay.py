@@ -11,9 +11,14 @@ ROS and as fast as it goes, and compare the answers with the bag's label topic w
 
 BAG is a rosbag2 directory, or a bare .mcap or .db3 file. Topics are found by type; name them
 where several fit:  --topic image_raw=/front/image_raw --topic label=/truth
-Truth is a label topic for pictures, and for inertial sensors geometry_msgs/PoseStamped (pose) and,
-where they exist, std_msgs/Bool (moving) and std_msgs/Float64 (sensor_delay), see 'convert'.
+Truth is a label topic for pictures, and for inertial sensors and UWB geometry_msgs/PoseStamped
+(pose) and, where they exist, std_msgs/Bool (moving) and std_msgs/Float64 (sensor_delay), see
+'convert'. Anchors and tags of UWB come from --set, else from the bag's uwb/anchors and uwb/tags,
+else from the bundle.
 """
+
+TEXT_SETTINGS = ("anchors", "tags", "outliers")
+SWITCHES = {"true": True, "false": False}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--topic", action="append", default=[], metavar="INPUT=TOPIC", help="may be repeated"
     )
     parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=NUMBER",
+        "--set", action="append", default=[], metavar="NAME=VALUE",
         help="setting of the pipeline, such as sensor_delay_s=0.004; may be repeated",
     )  # fmt: skip
     add_json_argument(parser)
@@ -50,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         threads=arguments.threads,
         settings=_settings(arguments.set),
+        bag=arguments.bag,
     )
     bundle = pipeline.bundle
     evaluation = get_task(bundle.task).load_evaluation()(
@@ -90,16 +96,20 @@ def _topics(items: list[str]) -> dict[str, str]:
     return wanted
 
 
-def _settings(items: list[str]) -> dict[str, float]:
+def _settings(items: list[str]) -> dict[str, float | bool | str]:
     from nn_perception.errors import ConfigError
 
-    found: dict[str, float] = {}
+    found: dict[str, float | bool | str] = {}
     for item in items:
         name, _, value = item.partition("=")
+        if name in TEXT_SETTINGS or value in SWITCHES:
+            found[name] = value if name in TEXT_SETTINGS else SWITCHES[value]
+            continue
         try:
             found[name] = float(value)
         except ValueError:
             raise ConfigError(
-                f"--set {item}: expected NAME=NUMBER, such as sensor_delay_s=0.004"
+                f"--set {item}: expected NAME=NUMBER, such as sensor_delay_s=0.004, NAME=true or "
+                f"NAME=false, or a text for one of {', '.join(TEXT_SETTINGS)}"
             ) from None
     return found

@@ -149,7 +149,7 @@ class ImuEvaluation(ABC):
 
     # Replays.
 
-    def take_in(self, data: bytes) -> tuple[ImuReading, TakenIn]:
+    def take_in(self, name: str, data: bytes) -> tuple[ImuReading, TakenIn]:
         """Decode a serialised sensor_msgs/Imu: for the pipeline, and for `add_result`.
 
         Raises:

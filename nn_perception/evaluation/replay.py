@@ -29,9 +29,10 @@ class Evaluation(Protocol):
     """Compares a pipeline's results with the truth; each task has one.
 
     Truth and results come in any order. An evaluation may have ``raw_types``, message types that
-    it wants serialised. Truths of these types come so to `add_truth`; inputs to ``take_in(data)``:
-    it returns what the pipeline gets and what `add_result` gets, as a node's intake does, or raises
-    `MessageError`.
+    it wants serialised. Truths of these types come so to `add_truth`; inputs to ``take_in(name,
+    data)``: it returns what the pipeline gets and what `add_result` gets, as a node's intake does,
+    or raises `MessageError`. It may have ``inputs``, where those of a pipeline depend on its
+    settings.
     """
 
     truth: ClassVar[tuple[InputSpec, ...]]
@@ -132,9 +133,10 @@ def replay(
     pipeline.reset()
     start = time.perf_counter()
     with BagReader(bag) as reader:
-        chosen = choose_topics(reader.topics, pipeline.inputs, evaluation.truth, topics or {})
+        specs = getattr(evaluation, "inputs", pipeline.inputs)
+        chosen = choose_topics(reader.topics, specs, evaluation.truth, topics or {})
         done = Replay(topics=chosen)
-        inputs = {chosen[spec.name]: spec.name for spec in pipeline.inputs}
+        inputs = {chosen[spec.name]: spec.name for spec in specs}
         truths = {chosen[s.name]: s.name for s in evaluation.truth if s.name in chosen}
         raw_types = getattr(evaluation, "raw_types", ())
         raw = {topic for topic in chosen.values() if reader.topics[topic].type in raw_types}
@@ -180,7 +182,7 @@ class _Run:
         self._done.messages += 1
         if raw:
             try:
-                given, kept = self._evaluation.take_in(message)
+                given, kept = self._evaluation.take_in(name, message)
             except MessageError as error:
                 self._bad(error)
                 return

@@ -24,7 +24,8 @@ def choose_topics(
         wanted: topics named by the user, by input name.
 
     Raises:
-        BagError: a needed topic is missing, of a wrong type, or ambiguous.
+        BagError: a needed topic is missing, of a wrong type, or ambiguous, or the only one for
+            several inputs.
     """
     known = {spec.name for spec in (*inputs, *truths)}
     for name in wanted:
@@ -35,7 +36,20 @@ def choose_topics(
         topic = _choose(available, spec, wanted.get(spec.name), needed=spec in inputs)
         if topic is not None:
             chosen[spec.name] = topic
+    _check_shared(chosen, inputs)
     return chosen
+
+
+def _check_shared(chosen: Mapping[str, str], inputs: tuple[InputSpec, ...]) -> None:
+    first: dict[str, str] = {}
+    for spec in inputs:
+        other = first.setdefault(chosen[spec.name], spec.name)
+        if other != spec.name:
+            raise BagError(
+                f"{chosen[spec.name]} would be both '{other}' and '{spec.name}', expected a topic "
+                f"for each input; choose them with --topic {spec.name}=TOPIC, or set up fewer "
+                "inputs"
+            )
 
 
 def _choose(
@@ -51,7 +65,9 @@ def _choose(
             raise BagError(f"{topic} is {available[topic].type}; '{spec.name}' needs {types}")
         return topic
     fitting = [topic for topic, info in available.items() if info.type in spec.types]
-    named = [topic for topic in fitting if spec.name in topic.split("/")]
+    # Of an input with a prefix, such as tag0/range, every part: /tag0/uwb/range.
+    parts = set(spec.name.split("/"))
+    named = [topic for topic in fitting if parts <= set(topic.split("/"))]
     if len(named) == 1:
         return named[0]
     if len(fitting) == 1 and needed:

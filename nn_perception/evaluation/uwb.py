@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from nn_perception.datasets.bags import BagWriter
 from nn_perception.datasets.uwb import UwbSequence
-from nn_perception.datasets.uwb_bags import POSE
+from nn_perception.datasets.uwb_bags import ODOM as ODOM_TYPE
+from nn_perception.datasets.uwb_bags import POSE, range_topics
+from nn_perception.datasets.uwb_bags import RANGE as RANGE_TYPE
 from nn_perception.datasets.uwb_data import load_uwb_data
 from nn_perception.errors import DatasetError
 from nn_perception.evaluation.html_page import plain
@@ -22,9 +25,13 @@ from nn_perception.evaluation.uwb_outcome import (
     judge,
     to_dict,
 )
+from nn_perception.evaluation.uwb_recording import UwbRecording, settings_in_bag
 from nn_perception.evaluation.uwb_report import write_uwb_report
 from nn_perception.tasks.pipeline import InputSpec
-from nn_perception.tasks.uwb.model import RangeModel
+from nn_perception.tasks.uwb.cdr import RangeCdr, odometry_from_cdr
+from nn_perception.tasks.uwb.model import Prediction, RangeModel
+from nn_perception.tasks.uwb.pipeline import ODOM, RANGE
+from nn_perception.tasks.uwb.readings import OdomReading, RangeReading
 
 HEADLINES = ("range_rmse_m", "position_rmse_m", "position_p95_m", "normalised_innovation")
 
@@ -38,14 +45,17 @@ class UwbEvaluation:
         truth: optional topics of a bag, see `nn_perception.datasets.uwb_bags`.
         raw_types: message types that come serialised in a replay.
         progress_unit: what `evaluate_data` counts.
+        needs_pipeline: recordings bring anchors and tags, which a pipeline has to be told.
     """
 
     truth: ClassVar[tuple[InputSpec, ...]] = (InputSpec("pose", (POSE,), "every"),)
-    raw_types: ClassVar[tuple[str, ...]] = (POSE,)
+    raw_types: ClassVar[tuple[str, ...]] = (RANGE_TYPE, ODOM_TYPE, POSE)
     progress_unit: ClassVar[str] = "range"
+    needs_pipeline: ClassVar[bool] = False
+    settings_in_bag = staticmethod(settings_in_bag)
 
     def __init__(self, pipeline: Any, *, keep_results: bool = False) -> None:
-        """Start empty; of the pipeline only ``bundle`` and ``engine`` are needed.
+        """Start empty; for `evaluate_data` the pipeline needs ``bundle`` and ``engine`` alone.
 
         Args:
             pipeline: of the task ``uwb``.
@@ -60,6 +70,9 @@ class UwbEvaluation:
         self._model = RangeModel(pipeline.bundle, pipeline.engine)
         self._constants = ConstantModel(pipeline.bundle)
         self._outcomes: dict[str, UwbOutcome] | None = None
+        self._replayed = False
+        self._recording = UwbRecording()
+        self._kept: list[tuple[int, str, bytes]] | None = [] if keep_results else None
 
     # Data sets.
 
@@ -101,21 +114,83 @@ class UwbEvaluation:
                 f"ranges of the radios {self._model.site!r} with a true pose; give their "
                 "recordings, or another bundle"
             )
-        self._outcomes = found
+        self._outcomes, self._replayed = found, False
         return found
+
+    # Replays.
+
+    @property
+    def inputs(self) -> tuple[InputSpec, ...]:
+        """The pipeline's inputs with the tags that it is set up for."""
+        tags = list(self.pipeline.site.tags)
+        names = [RANGE] if len(tags) == 1 else [f"{tag}/{RANGE}" for tag in tags]
+        ranges = (InputSpec(name, (RANGE_TYPE,), "every") for name in names)
+        return (*ranges, InputSpec(ODOM, (ODOM_TYPE,), "every"))
+
+    def take_in(self, name: str, data: bytes) -> tuple[OdomReading | RangeReading, RangeCdr | None]:
+        """Decode a serialised message of an input: for the pipeline, and for `add_result`.
+
+        Raises:
+            MessageError: it cannot be used.
+        """
+        if name == ODOM:
+            return odometry_from_cdr(data), None
+        cdr = RangeCdr(data)
+        return cdr.reading(), cdr
+
+    def add_truth(self, name: str, message: bytes, time_ns: int) -> None:
+        """Take one serialised true pose."""
+        self._recording.add_truth(message)
+
+    def add_result(self, message: RangeCdr, result: Any, time_ns: int) -> None:
+        """Take one answer and the range that caused it."""
+        self._recording.add(self.pipeline.site, result)
+        if self._kept is not None:
+            corrected = message.with_range(result.range_m, result.sigma_m**2)
+            self._kept.append((time_ns, result.tag, corrected))
+
+    def record_results(self, path: Path) -> None:
+        """Write the kept answers as a bag, each at the time of its input, as the node publishes."""
+        topics = {
+            tag: f"{topic}_corrected"
+            for tag, topic in range_topics(self.pipeline.site.tags).items()
+        }
+        with BagWriter(path) as bag:
+            for topic in topics.values():
+                bag.add_topic(topic, RANGE_TYPE)
+            for time_ns, tag, data in self._kept or ():
+                bag.write_raw(topics[tag], time_ns, data)
+
+    def _of_replay(self) -> dict[str, UwbOutcome]:
+        site = getattr(self.pipeline, "site", None)
+        replayed = site and self._recording.replayed(self.source or "replay", site)
+        if not replayed:
+            return {}
+        sequence, answers = replayed
+        cut = cut_to_rows(sequence, self._model, self.pipeline.bundle)
+        if cut.sequence is None:
+            self.left_out[sequence.name] = cut.reason
+            return {}
+        told = Prediction(*(values[cut.rows] for values in answers))
+        methods = methods_of(cut.sequence, self._model, self._constants, told)
+        return {sequence.name: judge(cut, methods)}
 
     # Figures.
 
     @property
     def outcomes(self) -> dict[str, UwbOutcome]:
-        """What was compared, by recording."""
-        return self._outcomes or {}
+        """What was compared, by recording: of `evaluate_data`, else of a replay with truth."""
+        if self._outcomes is None:
+            self._outcomes = self._of_replay()
+            self._replayed = True
+        return self._outcomes
 
     def summary(self) -> list[tuple[str, object]]:
         """Return the rows of the table for people."""
         outcomes = self.outcomes
         if not outcomes:
-            return [("range error", "unknown: no truth/pose topic with poses")]
+            known = [(f"{name}: left out", reason) for name, reason in self.left_out.items()]
+            return [("range error", "unknown: no truth/pose topic with poses"), *known]
         ranges = sum(len(outcome.sequence) for outcome in outcomes.values())
         rows: list[tuple[str, object]] = [
             ("recordings", f"{len(outcomes)}, {ranges:,} ranges"),
@@ -149,13 +224,16 @@ class UwbEvaluation:
     def to_dict(self) -> dict[str, Any]:
         """Return the figures for JSON; the headlines are null when there was no truth."""
         outcomes = self.outcomes
+        # In a replay the learned correction has seen neither the truth nor the filter.
+        others = ("features", "loop") if self._replayed else ("replay",)
+        notes = {name: text for name, text in NOTES.items() if name not in others}
         values: dict[str, Any] = {
             "recordings": len(outcomes),
             "ranges": sum(len(outcome.sequence) for outcome in outcomes.values()),
             "site": self._model.site,
             **(to_dict(outcomes) if outcomes else dict.fromkeys(HEADLINES)),
             "left_out": self.left_out,
-            "notes": NOTES,
+            "notes": notes,
         }
         return {key: plain(value) for key, value in values.items()}
 

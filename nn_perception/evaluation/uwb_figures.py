@@ -105,10 +105,12 @@ def ranging_of(sequence: UwbSequence) -> Ranging:
 
 def altimeter_m(sequence: UwbSequence) -> Float64Array:
     """Return heights (N,) of the body at 20 Hz from the truth with white noise; NaN between."""
-    slot = np.floor((sequence.time_s - sequence.time_s[0]) * ALTIMETER_HZ)
-    new = (np.diff(slot, prepend=-1.0) != 0.0) | (np.diff(sequence.segment, prepend=-1) != 0)
-    noise = np.random.RandomState(_SEED).standard_normal(len(sequence))
-    heights: Float64Array = sequence.position_m[:, 2] + HEIGHT_SIGMA_M * noise
+    elapsed_s = sequence.time_s - sequence.time_s[0]
+    slot = np.floor(elapsed_s * ALTIMETER_HZ).astype(np.int64)
+    new = np.diff(slot, prepend=-1) != 0
+    # By time and not by row: a range more or less must not change the altimeter.
+    noise = np.random.RandomState(_SEED).standard_normal(int(slot[-1]) + 1)
+    heights: Float64Array = sequence.position_m[:, 2] + HEIGHT_SIGMA_M * noise[slot]
     return np.where(new, heights, math.nan)
 
 

@@ -137,9 +137,18 @@ class Learned:
 
 
 def methods_of(
-    sequence: UwbSequence, model: RangeModel, constants: ConstantModel
+    sequence: UwbSequence,
+    model: RangeModel,
+    constants: ConstantModel,
+    answers: Prediction | None = None,
 ) -> dict[str, Method]:
     """Return the methods by name. Every row's pair must be known, see `known_rows`.
+
+    Args:
+        sequence: the recording.
+        model: the learned correction.
+        constants: its rival.
+        answers: (N,) what a pipeline said in a replay, in place of the learned correction.
 
     Raises:
         BundleError: the constants lack a pair that the model has.
@@ -162,7 +171,7 @@ def methods_of(
     return {
         RAW: Offsets(sequence, np.zeros(count), np.full(count, model.raw_sigma_m)),
         CONSTANT: Offsets(sequence, means, np.full(count, constants.sigma_m)),
-        LEARNED: Learned(sequence, model),
+        LEARNED: Learned(sequence, model) if answers is None else Offsets(sequence, *answers),
     }
 
 

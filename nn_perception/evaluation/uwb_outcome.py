@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nn_perception.bundle import Bundle
-from nn_perception.datasets.uwb import Float64Array, UwbSequence
+from nn_perception.datasets.uwb import BoolArray, Float64Array, UwbSequence
 from nn_perception.datasets.uwb_text import geometry_problem
 from nn_perception.evaluation.imu_metrics import Figures, Series
 from nn_perception.evaluation.uwb_figures import Located, locate, range_figures
@@ -34,6 +34,8 @@ NOTES = {
     "white noise at 20 Hz (the error is 3-D then)",
     "start": "the first position is known to 0.2 m in each coordinate; figures begin 2 s after the "
     "first range",
+    "replay": "a replay: the learned corrections are the pipeline's answers, which saw the bag's "
+    "odometry, and ranges that it refused count nowhere",
     "innovation": "mean squared innovation over the variance that the filter expected, of the "
     "ranges that it used; 1 is calibrated",
 }
@@ -79,12 +81,14 @@ class Cut:
         trained: see `UwbOutcome`.
         rows_left_out: see `UwbOutcome`.
         reason: why no row is left.
+        rows: (N,) True for the rows that count of the recording as it was, or None for no row.
     """
 
     sequence: UwbSequence | None
     trained: Trained = False
     rows_left_out: Mapping[str, int] = field(default_factory=dict)
     reason: str = ""
+    rows: BoolArray | None = None
 
 
 def cut_to_rows(sequence: UwbSequence, model: RangeModel, bundle: Bundle) -> Cut:
@@ -108,7 +112,7 @@ def cut_to_rows(sequence: UwbSequence, model: RangeModel, bundle: Bundle) -> Cut
             return Cut(None, trained, reason=f"{reason}: no other row in it")
         if gone:
             left[reason] = gone
-    return Cut(sequence.select(kept) if left else sequence, trained, left)
+    return Cut(sequence.select(kept) if left else sequence, trained, left, rows=kept)
 
 
 def judge(cut: Cut, methods: Mapping[str, Method]) -> UwbOutcome:

@@ -258,6 +258,8 @@ def test_the_altimeter_and_the_start(flight):
     noise = heights[known] - flight.position_m[known, 2]
     assert noise.std() == pytest.approx(HEIGHT_SIGMA_M, rel=0.15)
     np.testing.assert_array_equal(heights, altimeter_m(flight))
+    fewer = altimeter_m(flight.select(np.arange(len(flight)) != 1))
+    np.testing.assert_array_equal(np.delete(heights, 1), fewer)
     off = start_of(flight) - flight.position_m[0]
     assert 0.0 < np.linalg.norm(off) < 4.0 * START_SIGMA_M
 
