@@ -11,8 +11,9 @@ from nn_perception.errors import ConfigError, nearest
 from nn_perception.networks.checks import whole_number, whole_numbers
 from nn_perception.networks.mlp import ACTIVATIONS
 
-_SCALE_M = 0.1
+_SCALE = (0.1, 1.0)
 """What an output of 1 means: errors of ranges are some centimetres."""
+_OFFSET = (0.0, -3.0)
 
 
 class RangeBias(nn.Module):
@@ -49,6 +50,10 @@ class RangeBias(nn.Module):
                 raise ConfigError(f"{name}: got {len(values)} numbers, expected {size} or none")
         self.register_buffer("mean", torch.tensor([*input_mean] or [0.0] * size))
         self.register_buffer("scale", 1.0 / torch.tensor([*input_std] or [1.0] * size))
+        # One product and one sum of both outputs: taken apart and put together again they were
+        # half of the graph's operations, and a third of the time of a single range.
+        self.register_buffer("output_scale", torch.tensor(_SCALE), persistent=False)
+        self.register_buffer("output_offset", torch.tensor(_OFFSET), persistent=False)
         layers: list[nn.Module] = []
         for units in whole_numbers("hidden", hidden):
             layers += [nn.Linear(size, units), ACTIVATIONS[activation]()]
@@ -66,5 +71,7 @@ class RangeBias(nn.Module):
         """
         mean: Tensor = self.mean  # type: ignore[assignment]
         scale: Tensor = self.scale  # type: ignore[assignment]
-        found = self.layers((rows - mean) * scale)
-        return torch.stack([_SCALE_M * found[:, 0], found[:, 1] - 3.0], 1)
+        output_scale: Tensor = self.output_scale  # type: ignore[assignment]
+        output_offset: Tensor = self.output_offset  # type: ignore[assignment]
+        found: Tensor = self.layers((rows - mean) * scale)
+        return found * output_scale + output_offset
