@@ -61,6 +61,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "memory": ("nn_perception.bench.live:memory", "resident memory of the node"),
     "imu-node": ("nn_perception.bench.imu_live:run", "IMU node: CPU, latency, how many IMUs"),
     "imu-replay": ("nn_perception.bench.imu_replaying:run", "200 Hz IMU, MCAP to answers"),
+    "uwb": ("nn_perception.bench.uwb_live:run", "UWB ranges: one, many, node with 24 pairs"),
     "training": ("nn_perception.bench.training:run", "time to 98 % against the ordinary loop"),
     "projection": ("nn_perception.bench.projection:run", "projection onto SO(3) against SVD"),
     "attitude": ("nn_perception.bench.imu_accuracy:attitude", "cross-validation on BROAD (long)"),

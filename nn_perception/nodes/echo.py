@@ -10,17 +10,19 @@ import rclpy
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import Image, Imu
+from sensor_msgs.msg import Image, Imu, Range
 from vision_msgs.msg import Classification
 
 from nn_perception.nodes.spinning import SpinThread
 
 IMU = "--imu"
 """Echo samples of an IMU, as bytes, in place of images."""
+UWB = "--uwb"
+"""Likewise UWB ranges."""
 
 
 def main(args: list[str] | None = None) -> int:
-    """Echo until a signal comes: headers of images, or with ``--imu`` samples as they are."""
+    """Echo until a signal comes: headers of images, or whole samples (``--imu``, ``--uwb``)."""
     args = sys.argv if args is None else args
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -28,7 +30,9 @@ def main(args: list[str] | None = None) -> int:
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node = Node("echo")
     if IMU in args:
-        _echo_samples(node)
+        _echo_samples(node, Imu, "imu/data_raw", "imu/data")
+    elif UWB in args:
+        _echo_samples(node, Range, "uwb/range", "uwb/range_corrected")
     else:
         _echo_headers(node)
     spin = SpinThread(node, lambda error: print(error, file=sys.stderr))
@@ -48,10 +52,10 @@ def _echo_headers(node: Node) -> None:
     node.create_subscription(Image, "image_raw", answer, _sensor_data(10))
 
 
-def _echo_samples(node: Node) -> None:
-    publisher = node.create_publisher(Imu, "imu/data", 400)
+def _echo_samples(node: Node, message_type: type, source: str, target: str) -> None:
+    publisher = node.create_publisher(message_type, target, 400)
     qos = _sensor_data(400)
-    node.create_subscription(Imu, "imu/data_raw", publisher.publish, qos, raw=True)
+    node.create_subscription(message_type, source, publisher.publish, qos, raw=True)
 
 
 def _sensor_data(depth: int) -> QoSProfile:
