@@ -23,8 +23,8 @@ ACCEPTED = "bag"
 """The source of recordings that come from a robot: their radios are taken to be the right ones."""
 
 NOTES = {
-    "ranges": "range_rmse_m and coverage leave out ranges that are marked as outliers; robust "
-    "counts them",
+    "ranges": "ranges that are marked as outliers are left out of range_rmse_m and of coverage, "
+    "and count in robust",
     "features": "range figures: the learned correction sees the true pose in place of an estimate",
     "loop": "position figures: in the loop, the learned correction sees the filter's own position "
     "and the true orientation, where a robot has that of an attitude estimator; outliers are not "
@@ -32,8 +32,11 @@ NOTES = {
     "height": "the height is fixed where tags and anchors are at one height (the error is "
     "horizontal then), and elsewhere an altimeter tells it, simulated from the truth with 0.05 m "
     "white noise at 20 Hz (the error is 3-D then)",
-    "start": "the first position is known to 0.2 m in each coordinate; figures begin 2 s after the "
-    "first range",
+    "start": "the first position is known to 0.2 m in each coordinate, since anchors on a line or "
+    "in a plane have a mirror image that fits as well; figures begin 2 s after the first range",
+    "filter": "the filter is the same for all methods, each with its own standard deviation of a "
+    "range; ranges beyond 5 standard deviations are shut out",
+    "means": "means are over recordings, without those that were trained on as a whole (in_means)",
     "replay": "a replay: the learned corrections are the pipeline's answers, which saw the bag's "
     "odometry, and ranges that it refused count nowhere",
     "innovation": "mean squared innovation over the variance that the filter expected, of the "

@@ -161,10 +161,10 @@ def plot_range_errors(outcomes: Sequence[UwbOutcome], path: Path | None = None) 
 
 
 def _edges(outcomes: Sequence[UwbOutcome]) -> Float64Array:
-    """Edges of bins that hold nearly all errors of all methods."""
+    """Edges of bins that hold all errors but the tail of paths that are not direct."""
     errors = np.concatenate([o.error_m(method) for o in outcomes for method in METHODS])
     errors = errors[np.isfinite(errors)]
-    low, high = np.quantile(errors, (0.005, 0.995)) if len(errors) else (-0.1, 0.1)
+    low, high = np.quantile(errors, (0.005, 0.98)) if len(errors) else (-0.1, 0.1)
     rim = 0.05 * max(high - low, 0.02)
     return np.linspace(min(low, 0.0) - rim, max(high, 0.0) + rim, 61)
 

@@ -85,7 +85,7 @@ def test_figures_of_ranges_by_hand(exact, flight, uwb):
         ratio = np.mean((error[inner] / sigma) ** 2)
         assert coverage["normalised_squared_error"][method] == pytest.approx(ratio, rel=1e-4)
     assert figures["outliers"] == {flight.name: int(flight.outlier.sum())}
-    assert "leave out" in figures["robust"]["note"]
+    assert "left out of range_rmse_m" in figures["robust"]["note"]
 
 
 def test_outliers_are_in_the_robust_figures_alone():
