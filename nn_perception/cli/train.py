@@ -27,6 +27,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="the bundle to write (default: runs/TASK-NETWORK)"
     )
+    parser.add_argument(
+        "--init",
+        type=Path,
+        metavar="BUNDLE",
+        help="begin with this bundle's network and weights, to adapt it to the data",
+    )
     parser.add_argument("--device", metavar="D", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--seed", type=int, metavar="N", help="of everything random")
     parser.add_argument("--show-config", action="store_true", help="print the keys and stop")
@@ -57,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         out=out,
         show_progress=True,
         command=_command(arguments),
+        init=arguments.init,
     )
     if trained.bundle is None:
         return 0
@@ -74,6 +81,8 @@ def _command(arguments: argparse.Namespace) -> str:
         words += ["--config", arguments.config.name]
     if arguments.data:
         words += ["--data", "DIR"]
+    if arguments.init:
+        words += ["--init", arguments.init.name]
     if arguments.seed is not None:
         words += ["--seed", str(arguments.seed)]
     return shlex.join([*words, *arguments.overrides])

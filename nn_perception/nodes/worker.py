@@ -9,7 +9,6 @@ from typing import Generic
 
 from nn_perception.nodes.intake import Intake, Item
 
-
 DIRECT_AFTER_S = 0.5e-3
 """Items that come sooner than this after an answer belong together, and go to the worker."""
 

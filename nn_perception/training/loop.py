@@ -18,7 +18,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from nn_perception.bundle import Bundle
 from nn_perception.config import to_mapping
+from nn_perception.engine_torch import network_from_bundle
 from nn_perception.errors import TrainingError
 from nn_perception.training import distributed
 from nn_perception.training.checkpoint import (
@@ -84,6 +86,7 @@ class Trainer:
         run_dir: where logs and checkpoints go; None keeps the run in memory.
         show_progress: draw a progress bar on standard error.
         on_epoch: see `EpochCallback`.
+        init: a bundle whose weights training begins with.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class Trainer:
         *,
         show_progress: bool = False,
         on_epoch: EpochCallback | None = None,
+        init: Bundle | None = None,
     ) -> None:
         self.learning = learning
         self.config = learning.config
@@ -101,10 +105,12 @@ class Trainer:
         self._run_dir = run_dir
         self._show_progress = show_progress and self.ranks.is_first
         self._on_epoch = on_epoch
+        self._init = init
         self._batch = min(self.config.batch_size, learning.train_size)
         self._share = self.ranks.share(self._batch)
         self._steps_per_epoch = max(1, learning.train_size // self._batch)
-        self._fingerprint = _fingerprint(self.config, learning.data_id)
+        begun = f" from {init.id}" if init else ""
+        self._fingerprint = _fingerprint(self.config, learning.data_id + begun)
 
     def fit(self) -> Fit:
         """Train, or go on from the checkpoint in the run directory.
@@ -129,7 +135,11 @@ class Trainer:
     def _prepare(self) -> None:
         torch.manual_seed(self.config.seed)
         self.learning.move_to(self.device)
-        self.network = self.learning.build_network().to(self.device)
+        self.network = self.learning.build_network()
+        if self._init is not None:
+            weights = network_from_bundle(self._init).state_dict()
+            self.learning.bundle_network(self.network).load_state_dict(weights)
+        self.network.to(self.device)
         if self.device.type == "cpu":
             indices = torch.arange(self._batch)
             inputs, _ = self.learning.batch(indices, _generator(0), self._share)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import shutil
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nn_perception.bundle import Bundle
+from nn_perception.bundle import Bundle, load_bundle
 from nn_perception.config import from_mapping
 from nn_perception.errors import ConfigError, TrainingError
 from nn_perception.evaluation.plots import plot_learning_curve
@@ -75,6 +76,7 @@ def train_task(
     show_progress: bool = False,
     on_epoch: EpochCallback | None = None,
     command: str = "",
+    init: Path | None = None,
 ) -> Trained:
     """Train, export and write the bundle ``out``; logs go to the directory ``out`` + ``.run``.
 
@@ -86,14 +88,24 @@ def train_task(
         show_progress: draw a progress bar.
         on_epoch: called after each epoch; see `EpochCallback`.
         command: the command line that makes the bundle again, for its card.
+        init: a bundle of the task to begin with: its network, with its weights.
 
     Raises:
         NnPerceptionError: data, configuration, training or export failed; the message says how to
             go on.
     """
+    begin = load_bundle(init, task=task) if init is not None else None
+    if begin is not None:
+        config = dataclasses.replace(
+            config,
+            network=begin.config.network.name,
+            network_arguments=dict(begin.config.network.arguments),
+        )
     learning: Learning = get_task(task).load_learning()(config, data)
+    if begin is not None and hasattr(learning, "start_from"):
+        learning.start_from(begin)
     run_dir = out.with_name(out.name + ".run")
-    trainer = Trainer(learning, run_dir, show_progress=show_progress, on_epoch=on_epoch)
+    trainer = Trainer(learning, run_dir, show_progress=show_progress, on_epoch=on_epoch, init=begin)
     try:
         fit = _fit(trainer, run_dir)
         if not trainer.ranks.is_first:

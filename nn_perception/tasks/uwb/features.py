@@ -139,4 +139,5 @@ def feature_rows(
 def anchor_rotations(anchors: Sequence[Anchor]) -> Float64Array:
     """Return the rotation matrices (A, 3, 3), anchor to world; unknown ones are the world's."""
     quats = [NO_TURN if a.orientation_xyzw is None else a.orientation_xyzw for a in anchors]
-    return quat_to_matrix(np.array(quats, np.float64))
+    matrices: Float64Array = quat_to_matrix(np.array(quats, np.float64))
+    return matrices

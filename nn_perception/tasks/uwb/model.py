@@ -52,6 +52,7 @@ class RangeModel:
         site: the radios that it was trained on, in words, such as ``"trolley"``.
         raw_sigma_m: root mean square of the uncorrected error in training.
         constant_sigma_m: of the error left by the constants alone.
+        traits: number of inputs behind the features.
         limit_m: no bias beyond this, either way.
     """
 
@@ -79,7 +80,7 @@ class RangeModel:
                 "raw_sigma_m, constant_sigma_m, sigma_scale, pairs and site: train it again with "
                 "this version"
             ) from None
-        self._width = FEATURES + len(next(iter(self._pairs.values())).traits if self._pairs else ())
+        self.traits = (bundle.config.inputs[0].shape[-1] or 0) - FEATURES
         self._check(bundle)
 
     def pair(self, tag: str, anchor: str) -> Pair | None:
@@ -115,15 +116,14 @@ class RangeModel:
 
     def _check(self, bundle: Bundle) -> None:
         numbers = [self.limit_m, self.raw_sigma_m, self.constant_sigma_m, self._sigma_scale]
-        sizes = {FEATURES + len(pair.traits) for pair in self._pairs.values()}
+        sizes = {len(pair.traits) for pair in self._pairs.values()}
         finite = all(
             math.isfinite(value)
             for pair in self._pairs.values()
             for value in (pair.constant_m, *pair.traits)
         )
-        expected = bundle.config.inputs[0].shape[-1]
-        if not (all(0.0 < n < math.inf for n in numbers) and finite and sizes == {expected}):
+        if not (all(0.0 < n < math.inf for n in numbers) and finite and sizes == {self.traits}):
             raise BundleError(
                 f"{bundle.name}: its calibration has impossible values, or pairs with "
-                f"{sorted(sizes)} inputs where the network takes {expected}; train it again"
+                f"{sorted(sizes)} traits where the network takes {self.traits}; train it again"
             )
