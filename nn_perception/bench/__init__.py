@@ -66,10 +66,11 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "projection": ("nn_perception.bench.projection:run", "projection onto SO(3) against SVD"),
     "attitude": ("nn_perception.bench.imu_accuracy:attitude", "cross-validation on BROAD (long)"),
     "gyro": ("nn_perception.bench.imu_accuracy:gyro", "open-loop orientation on EuRoC's tests"),
+    "uwb-accuracy": ("nn_perception.bench.uwb_accuracy:run", "range and position errors (long)"),
     "gpu": ("nn_perception.bench.gpu:run", "training and engine on a GPU"),
     "accuracy": ("nn_perception.bench.accuracy:run", "MNIST test accuracy of the recipes (long)"),
 }
-LONG = ("accuracy", "attitude", "gyro")
+LONG = ("accuracy", "attitude", "gyro", "uwb-accuracy")
 """Run only when named: they take long, or look at test data."""
 
 

@@ -221,14 +221,13 @@ def _rows(
     # One pose stands for the bin: the body moves little in it.
     order = np.argsort(which, kind="stable")
     at = good[order[np.cumsum(count) - 1 - count // 2]]
-    place = np.searchsorted(np.linspace(0.0, 1.0, BLOCKS + 1)[1:-1], _progress(s)[at])
     frames = anchor_rotations(tuple(s.anchors.values()))
     return RangeRows(
         error_m=error,
         tag=np.array([tags.index(name) for name in s.tags])[s.tag[at]],
         anchor=np.array([anchors.index(name) for name in s.anchors])[s.anchor[at]],
         room=np.full(len(at), room),
-        block=place.astype(np.int64),
+        block=piece_of_time(s)[at],
         tag_m=s.tag_position_m[at],
         body=quat_to_matrix(s.orientation_xyzw[at]),
         anchor_m=s.anchor_position_m[at],
@@ -237,7 +236,9 @@ def _rows(
     )
 
 
-def _progress(s: UwbSequence) -> Float64Array:
-    """Return the time of each range as a fraction of the recording, 0 to 1."""
-    elapsed: Float64Array = (s.time_s - s.time_s[0]) / max(s.duration_s, 1e-9)
-    return elapsed
+def piece_of_time(s: UwbSequence) -> IntArray:
+    """Return for each range (N,) in which fifth of the recording it is, 0 to 4."""
+    elapsed = (s.time_s - s.time_s[0]) / max(s.duration_s, 1e-9)
+    ends = np.linspace(0.0, 1.0, BLOCKS + 1)[1:-1]
+    pieces: IntArray = np.searchsorted(ends, elapsed).astype(np.int64)
+    return pieces

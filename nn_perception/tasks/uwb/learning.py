@@ -216,6 +216,7 @@ class UwbLearning:
                 "rooms": rooms,
                 "train_names": [s.name for s in self.data.sequences],
                 "until": dict(self.data.until),
+                "fold": self.settings.fold,
                 **({"init": self._init.id} if self._init else {}),
             },
         )
