@@ -9,11 +9,12 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Range
 
-from nn_perception.datasets.uwb_text import parse_anchors
+from nn_perception.datasets.uwb_text import format_tags, parse_anchors
 from nn_perception.errors import ConfigError
 from nn_perception.nodes.stream_client import FIRST_STAMP_NS
 from nn_perception.nodes.uwb_client import UwbClient, pose, range_to
 from nn_perception.nodes.uwb_corrector import UwbCorrector
+from nn_perception.share import shipped_model
 from nn_perception.tasks.loading import open_pipeline
 from nn_perception.tasks.uwb.cdr import RangeCdr, odometry_from_cdr
 
@@ -54,9 +55,8 @@ def connect_uwb(ros):
     clients = []
 
     def make(node, **arguments):
-        where = ("anchor0", PLACES["anchor0"])
-        name = node.get_fully_qualified_name()
-        client = UwbClient(name, probe_to=where, context=ros, **arguments)
+        arguments = {"probe_to": ("anchor0", PLACES["anchor0"]), **arguments}
+        client = UwbClient(node.get_fully_qualified_name(), context=ros, **arguments)
         clients.append(client)
         client.connect()
         return client
@@ -256,6 +256,34 @@ def test_without_a_pose_nothing_is_published(corrector, quiet):
     assert "check the topic 'odom'" in values["last_error"]
     client.wait_for_silence(0.2)
     assert client.count == 0
+
+
+def test_the_shipped_model_answers_live_as_offline(start_uwb, connect_uwb, quiet):
+    """At its own site: anchors and levers are those of the bundle."""
+    path = shipped_model("uwb_trolley")
+    if not (path / "config.json").is_file():
+        pytest.skip("no model 'uwb_trolley' ships with the package")
+    site = open_pipeline(path, device="cpu", settings={"outlier_gate_sigma": 0.0}).site
+    text, names = format_tags(site.tags), list(site.tags)
+    settings = {"anchors": "", "tags": text, "outlier_gate_sigma": 0.0}
+    node = start_uwb(model_root="", model="", device="cpu", **settings)
+    anchor = next(iter(site.anchors))
+    where = (anchor, site.anchors[anchor].position_m)
+    client = quiet(connect_uwb(node, tags=names, probe_to=where))
+    send(client, [body(0)])
+    arrivals = [("odom", odometry_from_cdr(body(0)))]
+    for k, name in enumerate(site.anchors):
+        for number, tag in enumerate(names, 1):
+            raw = range_to(at(1 + k), name, 4.0)
+            client.publish(raw, number)
+            arrivals.append((f"{tag}/range", RangeCdr(raw).reading()))
+    pipeline = open_pipeline(path, device="cpu", settings=settings)
+    expected = [answer for answer in pipeline.process_many(arrivals) if answer is not None]
+    for tag in names:
+        mine = [result.range_m for result in expected if result.tag == tag]
+        answers = client.wait_for_answers(len(mine), f"{tag}/{OUTPUT}")
+        found = [RangeCdr(answer.raw).range_m for answer in answers]
+        np.testing.assert_allclose(found, mine, atol=1e-5)
 
 
 def test_silence_on_one_topic_is_said(start_uwb, connect_uwb):
