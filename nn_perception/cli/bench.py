@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 HELP = "measure speed, loss, memory and accuracy against the goals"
-DESCRIPTION = """Measure against the goals. Without names everything runs but 'accuracy', 'attitude',
-'gyro' and 'uwb-accuracy', which take long or look at test data.
+DESCRIPTION = """Measure against the goals. Without names everything runs but 'accuracy',
+'attitude', 'gyro' and 'uwb-accuracy', which take long or look at test data.
 
 Results are merged into --json FILE, so that benchmarks can be run one by one; --readme puts the
 table made from it between the marks <!-- bench --> and <!-- /bench --> of a Markdown file.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from nn_perception.tasks.uwb.data import RangeRows, load_ranges
 from nn_perception.tasks.uwb.features import DIRECTIONS, FEATURES, Float64Array
 from nn_perception.tasks.uwb.lessons import make_lessons
 from nn_perception.tasks.uwb.model import RangeModel
-from nn_perception.tasks.uwb.teacher import Kernel
 from nn_perception.training.config import TrainingConfig
 from nn_perception.training.learning import Export, Predict
 from nn_perception.training.recipes import load_recipe
@@ -49,7 +48,6 @@ class UwbTraining:
         rows: most rows that the Gaussian process holds; its cost grows with the cube.
         made_up: poses that the network is taught beside the recorded ones.
         likelihood: weight of the standard deviation's likelihood.
-        kernel: see `nn_perception.tasks.uwb.teacher.Kernel`.
     """
 
     site: str = ""
@@ -60,7 +58,6 @@ class UwbTraining:
     rows: int = 3500
     made_up: int = 40_000
     likelihood: float = 0.1
-    kernel: Kernel = field(default_factory=Kernel)
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -148,7 +145,7 @@ class UwbLearning:
     def batch(
         self, indices: Tensor, generator: torch.Generator, share: slice
     ) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Return inputs, and (target, what may be left) as targets."""
+        """Return inputs, and (target, standard deviation) as targets."""
         # There may be a few lessons fewer than `train_size`.
         mine = indices[share] % len(self._lessons["inputs"])
         return (self._lessons["inputs"][mine],), self._lessons["targets"][mine]
@@ -157,7 +154,7 @@ class UwbLearning:
         """Squared distance to the process, and how well the standard deviation tells errors."""
         bias, log_sigma = outputs[:, 0], outputs[:, 1]
         square = ((bias - targets[:, 0]) / _SCALE_M) ** 2
-        off = (0.5 * (targets[:, 1] / torch.exp(log_sigma)) ** 2).clamp(max=_MOST_SIGMAS)
+        off = 0.5 * (targets[:, 1] / torch.exp(log_sigma)) ** 2
         return (square + self.settings.likelihood * (off + log_sigma)).mean()
 
     def validate(self, predict: Predict) -> dict[str, float]:
@@ -217,16 +214,16 @@ class UwbLearning:
                 "train_names": [s.name for s in self.data.sequences],
                 "until": dict(self.data.until),
                 "fold": self.settings.fold,
+                "kernel": {k: round(v, 4) for k, v in asdict(self._kernel).items()},
                 **({"init": self._init.id} if self._init else {}),
             },
         )
 
     def _prepare(self) -> None:
         settings = self.settings
-        lessons, self._left = make_lessons(
+        lessons, self._left, self._kernel = make_lessons(
             self.data,
             self._expected,
-            kernel=settings.kernel,
             made_up=settings.made_up,
             most=settings.rows,
             new_room=self.data.rooms > 1,
@@ -238,7 +235,7 @@ class UwbLearning:
         target = lessons.target_m - self._constant_of(lessons.rows)
         self._lessons = {
             "inputs": inputs,
-            "targets": torch.from_numpy(np.stack([target, lessons.left_m], 1).astype(np.float32)),
+            "targets": torch.from_numpy(np.stack([target, lessons.sigma_m], 1).astype(np.float32)),
             "recorded": inputs[: len(self._left)].clone(),
         }
 

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from nn_perception.rotations import quat_exp, quat_to_matrix
 from nn_perception.tasks.uwb.data import RangeData, RangeRows, thin
 from nn_perception.tasks.uwb.features import Float64Array
-from nn_perception.tasks.uwb.teacher import Kernel, Teacher
+from nn_perception.tasks.uwb.kernel import SEVERAL_ROOMS, Apart, Columns, Kernel, learn_kernel
+from nn_perception.tasks.uwb.teacher import Teacher
 
 Shape = Callable[[RangeRows], Float64Array]
 """Rows to the errors (N,) that are expected before anything is learned, constants included."""
@@ -20,6 +22,14 @@ FAR = (1.0, 0.05, 1.0)
 """How far a made-up pose is from a recorded one: standard deviations of position (m), tilt and
 heading (rad)."""
 FAR_SHARE = 0.5
+_LEARN_KERNEL_FROM = 1500
+"""Rows."""
+_NEAR, _NEAR_M = 0.3, 0.5
+"""Over what chords and distances errors tell of each other's size."""
+_ENOUGH = 10.0
+_LARGEST = 6.0
+"""Times the median error: larger ones count as much as that."""
+_CHUNK = 4000
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,42 +39,43 @@ class Lessons:
     Attributes:
         rows: poses; their ``error_m`` is that of the recorded pose they are made of.
         target_m: (N,) error that the network, with the pair's constant, is to tell.
-        left_m: (N,) what a process that had not seen this room, or this piece of time, left of the
-            error: how wrong the answer may be.
+        sigma_m: (N,) how wrong the answer may be.
     """
 
     rows: RangeRows
     target_m: Float64Array
-    left_m: Float64Array
+    sigma_m: Float64Array
 
 
 def make_lessons(
     data: RangeData,
     expected: Shape,
     *,
-    kernel: Kernel,
     made_up: int,
     most: int,
     new_room: bool,
     seed: int,
-) -> tuple[Lessons, Float64Array]:
+) -> tuple[Lessons, Float64Array, Kernel]:
     """Let the process learn from ranges, and ask it about many poses.
 
     Args:
         data: the ranges.
         expected: see `Shape`.
-        kernel: of the process.
         made_up: number of poses beside the recorded ones.
         most: rows that the process may hold.
         new_room: teach what holds in any room, not in those of the data.
         seed: of the poses.
 
     Returns:
-        The lessons, those about the recorded rows first; and for those rows what a process that
-        had not seen the room or the piece of time left of the error.
+        The lessons, those about the recorded rows first; for those rows what a process that had
+        not seen the room or the piece of time left of the error; and the kernel.
     """
     rooms = data.rooms > 1
     rows = thin(data.rows, most)
+    kernel = SEVERAL_ROOMS
+    if not rooms:
+        few = thin(data.rows, min(most, _LEARN_KERNEL_FROM))
+        kernel = learn_kernel(few, few.error_m - expected(few), Kernel())
     teacher = Teacher(rows, kernel, expected(rows), rooms=rooms)
     left = left_out_errors(rows, expected, kernel, most // 2, new_room=new_room)
     generator = np.random.default_rng(seed)
@@ -72,11 +83,32 @@ def make_lessons(
     far = np.arange(made_up) >= (1.0 - FAR_SHARE) * made_up
     moved = _moved(rows.take(chosen), far, generator)
     # Far from all data the answer is no surer than the prior.
-    unsure = np.sqrt(np.mean(left**2) + kernel.place_m**2)
-    lefts = np.concatenate([left, np.where(far, unsure, left[chosen])])
     everything = _together(rows, moved)
+    variance = smoothed_squares(left, rows, everything)
+    variance[len(rows) :][far] += kernel.place_m**2
     target = expected(everything) + teacher.predict(everything, new_room=new_room)
-    return Lessons(everything, target, lefts), left
+    return Lessons(everything, target, np.sqrt(variance)), left, kernel
+
+
+def smoothed_squares(left_m: Float64Array, rows: RangeRows, asked: RangeRows) -> Float64Array:
+    """Return the mean squares (M,) of errors (N,) near the poses that are asked about.
+
+    A network that is shown single errors learns which of them were large by heart, and is sure
+    where it should not be. Where few errors are near, the mean of all counts.
+    """
+    square = left_m**2
+    square = np.minimum(square, _LARGEST**2 * np.median(square))
+    columns, overall = Columns(rows), square.mean()
+    values = torch.from_numpy(square)
+    found = []
+    for at in range(0, len(asked), _CHUNK):
+        part = asked.take(np.arange(at, min(at + _CHUNK, len(asked))))
+        apart = Apart(Columns(part), columns)
+        nearness = torch.exp(-(apart.at_tag + apart.at_anchor) / _NEAR - apart.distance / _NEAR_M)
+        weight = nearness * (0.2 + 0.8 * apart.same_anchor)
+        found.append((weight @ values + _ENOUGH * overall) / (weight.sum(1) + _ENOUGH))
+    smooth: Float64Array = torch.cat(found).numpy()
+    return smooth
 
 
 def left_out_errors(
