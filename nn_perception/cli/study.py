@@ -6,9 +6,9 @@ import argparse
 
 from nn_perception.studies import STUDIES, load
 
-HELP = "repeat a published experiment and compare: rotation heads"
-DESCRIPTION = """Repeat a published experiment with parts of this package: a table, pictures and a
-report. Each study has options of its own:  nn-perception study NAME --help
+HELP = "repeat an experiment and compare: rotation heads, minutes of a new UWB site"
+DESCRIPTION = """Repeat an experiment with parts of this package: a table, pictures and a report.
+Each study has options of its own:  nn-perception study NAME --help
 """
 
 

@@ -1,4 +1,4 @@
-"""Studies: published experiments on the parts of this package, repeated with one command each.
+"""Studies: experiments on the parts of this package, repeated with one command each.
 
 A study is a module with a ``DESCRIPTION``, ``configure(parser)``, which declares its options
 (``--json`` among them), and ``run(arguments, say)``, which returns a `StudyResult`. It is imported
@@ -21,6 +21,10 @@ STUDIES: dict[str, tuple[str, str]] = {
     "rotation-heads": (
         "nn_perception.studies.rotation_heads",
         "quaternion, 6D and SVD as a network's last layer, on point-cloud alignment",
+    ),
+    "uwb-adaptation": (
+        "nn_perception.studies.uwb_adaptation",
+        "what minutes of a new site are worth to a correction of UWB ranges",
     ),
 }
 """Name -> (module, what it compares)."""
