@@ -127,12 +127,17 @@ def load_ranges(
     used = [_until(s, until.get(s.name, 1.0)) for s in found if s.name not in leave_out]
     if not used:
         raise DatasetError("every recording is left out; leave some to train on")
-    found_all = gather_ranges(used, bin_s, {name: float(part) for name, part in until.items()})
-    return replace(found_all, rows=found_all.rows.take(found_all.rows.block != fold))
+    return gather_ranges(
+        used, bin_s, {name: float(part) for name, part in until.items()}, fold=fold
+    )
 
 
 def gather_ranges(
-    sequences: Sequence[UwbSequence], bin_s: float, until: Mapping[str, float]
+    sequences: Sequence[UwbSequence],
+    bin_s: float,
+    until: Mapping[str, float],
+    *,
+    fold: int = -1,
 ) -> RangeData:
     """Return the rows of recordings; see `load_ranges`.
 
@@ -144,10 +149,11 @@ def gather_ranges(
     rooms: list[Mapping[str, Anchor]] = []
     parts = []
     for sequence in sequences:
-        room = _room(rooms, sequence.anchors)
-        rows = _rows(sequence, room, tags, anchors, bin_s)
-        if rows is not None:
-            parts.append(rows)
+        # Before ranges are averaged: a bin may lie across the border of a fold.
+        good = np.flatnonzero(_usable(sequence) & (piece_of_time(sequence) != fold))
+        if len(good):
+            room = _room(rooms, sequence.anchors)
+            parts.append(_rows(sequence, good, room, tags, anchors, bin_s))
     if not parts:
         raise DatasetError(
             f"no range of {', '.join(s.name for s in sequences)} has a true pose, expected poses "
@@ -200,18 +206,25 @@ def _room(rooms: list[Mapping[str, Anchor]], anchors: Mapping[str, Anchor]) -> i
             for name in shared
         ]
         if shared and max(off) < SAME_PLACE_M:
-            rooms[number] = {**known, **anchors}
+            rooms[number] = {**anchors, **known}  # or a room could creep along
             return number
     rooms.append(dict(anchors))
     return len(rooms) - 1
 
 
+def _usable(s: UwbSequence) -> NDArray[np.bool_]:
+    usable: NDArray[np.bool_] = s.has_truth & ~s.outlier & np.isfinite(s.range_m)
+    return usable
+
+
 def _rows(
-    s: UwbSequence, room: int, tags: Sequence[str], anchors: Sequence[str], bin_s: float
-) -> RangeRows | None:
-    good = np.flatnonzero(s.has_truth & ~s.outlier & np.isfinite(s.range_m))
-    if not len(good):
-        return None
+    s: UwbSequence,
+    good: IntArray,
+    room: int,
+    tags: Sequence[str],
+    anchors: Sequence[str],
+    bin_s: float,
+) -> RangeRows:
     slot = np.floor((s.time_s - s.time_s[0]) / bin_s).astype(np.int64)
     keys = np.stack([s.segment, slot, s.tag, s.anchor], 1)[good]
     _, which = np.unique(keys, axis=0, return_inverse=True)

@@ -18,7 +18,7 @@ from nn_perception.engine import create_engine
 from nn_perception.errors import ConfigError
 from nn_perception.networks import build_network
 from nn_perception.tasks.uwb.constants import new_constants, updated_constants
-from nn_perception.tasks.uwb.data import RangeRows, load_ranges
+from nn_perception.tasks.uwb.data import BLOCKS, RangeRows, load_ranges
 from nn_perception.tasks.uwb.features import DIRECTIONS, FEATURES, Float64Array
 from nn_perception.tasks.uwb.lessons import make_lessons
 from nn_perception.tasks.uwb.model import RangeModel
@@ -65,6 +65,10 @@ class UwbTraining:
         Raises:
             ConfigError: a value out of its range.
         """
+        if not -1 <= self.fold < BLOCKS:
+            raise ConfigError(
+                f"fold {self.fold}: expected 0 to {BLOCKS - 1}, or -1 to leave out none"
+            )
         if not (0.0 < self.bin_s <= 10.0 and self.rows >= 10 and self.made_up >= 0):
             raise ConfigError(
                 f"bin_s {self.bin_s}, rows {self.rows}, made_up {self.made_up}: expected 0 to "
