@@ -19,6 +19,8 @@ Float64Array = NDArray[np.float64]
 ANY = "*"
 """Stands for every tag or anchor that has no entry of its own."""
 MIN_SIGMA_M, MAX_SIGMA_M = 0.005, 2.0
+_MAX_LOG = 50.0
+"""Far from all that was trained on a network may say more: its exponential would overflow."""
 
 
 class Pair(NamedTuple):
@@ -97,7 +99,7 @@ class RangeModel:
         """
         (found,) = self._engine(np.asarray(rows, np.float32))
         bias = found[:, 0] + np.asarray(constants_m, np.float64)
-        sigma = self._sigma_scale * np.exp(found[:, 1].astype(np.float64))
+        sigma = self._sigma_scale * np.exp(np.minimum(found[:, 1], _MAX_LOG, dtype=np.float64))
         return Prediction(
             np.clip(bias, -self.limit_m, self.limit_m), np.clip(sigma, MIN_SIGMA_M, MAX_SIGMA_M)
         )
@@ -107,7 +109,7 @@ class RangeModel:
         (found,) = self._engine(np.array([(*features, *pair.traits)], np.float32))
         change, log_sigma = found[0].tolist()
         bias = change + pair.constant_m
-        sigma = self._sigma_scale * math.exp(log_sigma)
+        sigma = self._sigma_scale * math.exp(min(log_sigma, _MAX_LOG))
         limit = self.limit_m
         return (
             min(max(bias, -limit), limit),
