@@ -137,8 +137,7 @@ class Trainer:
         self.learning.move_to(self.device)
         self.network = self.learning.build_network()
         if self._init is not None:
-            weights = network_from_bundle(self._init).state_dict()
-            self.learning.bundle_network(self.network).load_state_dict(weights)
+            self._begin_with(self._init)
         self.network.to(self.device)
         if self.device.type == "cpu":
             indices = torch.arange(self._batch)
@@ -158,6 +157,16 @@ class Trainer:
             WeightAverage(self.network, self.config.ema_decay) if self.config.ema_decay else None
         )
         self._progress = _Progress()
+
+    def _begin_with(self, bundle: Bundle) -> None:
+        weights = network_from_bundle(bundle).state_dict()
+        try:
+            self.learning.bundle_network(self.network).load_state_dict(weights)
+        except RuntimeError as error:  # the number of classes, say, is the data's
+            raise TrainingError(
+                f"the network of {bundle.name} does not fit this data: {error}; choose another "
+                "--init, or data of the same kind"
+            ) from None
 
     def _run_epochs(self, log: RunLog) -> str:
         progress = self._progress
