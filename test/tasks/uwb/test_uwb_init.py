@@ -14,6 +14,7 @@ from nn_perception.engine import create_engine  # noqa: E402
 from nn_perception.engine_torch import network_from_bundle  # noqa: E402
 from nn_perception.tasks.uwb.constants import new_constants  # noqa: E402
 from nn_perception.tasks.uwb.data import gather_ranges  # noqa: E402
+from nn_perception.tasks.uwb.learning import UwbLearning  # noqa: E402
 from nn_perception.tasks.uwb.model import RangeModel  # noqa: E402
 from nn_perception.training.run import resolve_config, train_task  # noqa: E402
 
@@ -123,6 +124,18 @@ def test_starting_from_a_bundle_is_not_starting_anew(old, recordings, tmp_path):
         assert told["tag0", anchor] == pytest.approx(means["tag0", anchor], abs=1e-6)
     assert new.config.metrics["validation"]["range_rmse_m"] < 0.02
     assert new.config.metrics["validation"]["constant_rmse_m"] > 0.02
+
+
+def test_what_the_bundle_says_is_expected_where_there_are_no_ranges(old, recordings):
+    """Of a site as the bundle tells it there is nothing to learn, near or far."""
+    recordings(as_told(old, flight(6), OFFSET_M))
+    learning = UwbLearning(resolve_config("uwb", {}, SETTINGS), None)
+    learning.start_from(old)
+    learning.move_to(torch.device("cpu"))
+    (inputs,), targets = learning.batch(torch.arange(learning.train_size), None, slice(None))
+    shape = answers(old, inputs.numpy()).bias_m
+    assert shape.std() > 0.02
+    np.testing.assert_allclose(targets[:, 0].numpy(), shape, atol=0.005)
 
 
 def test_anchors_that_the_bundle_does_not_know_are_learned(old, recordings, tmp_path):

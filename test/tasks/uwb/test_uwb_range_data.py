@@ -240,16 +240,20 @@ def groups(rows):
 
 
 def test_thinning_averages_rows_of_one_pair(make_rows):
-    rows = make_rows(200, rooms=2)
-    again = rows.take(np.repeat(np.arange(200), 10))
+    rows = make_rows(40, rooms=2)
+    again = rows.take(np.repeat(np.arange(40), 50))
     draw = np.random.default_rng(1)
+    # A body that stands sees several anchors from one place.
     standing = dataclasses.replace(
         again,
+        tag=draw.integers(2, size=2000),
+        anchor=draw.integers(4, size=2000),
+        count=draw.integers(1, 7, 2000).astype(float),
         tag_m=again.tag_m + draw.uniform(0.0, 1e-3, (2000, 3)),
         error_m=again.error_m + draw.normal(0.0, 0.05, 2000),
     )
     found = thin(standing, 800)
-    assert 200 <= len(found) <= 800
+    assert 300 <= len(found) <= 800
     assert found.count.sum() == standing.count.sum()
     before, after = groups(standing), groups(found)
     assert before.keys() == after.keys()
