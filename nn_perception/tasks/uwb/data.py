@@ -110,7 +110,13 @@ def load_ranges(
     Raises:
         DatasetError: nothing usable, several sites, or a name that is not there.
     """
-    found = [s for s in training_uwb(data) if not site or s.source == site]
+    everything = training_uwb(data)
+    known = sorted({s.source for s in everything})
+    if site and site not in known:
+        raise DatasetError(
+            f"no recording comes from '{site}'{nearest(site, known)}; there are: {', '.join(known)}"
+        )
+    found = [s for s in everything if not site or s.source == site]
     sites = sorted({s.source for s in found})
     if len(sites) != 1:
         raise DatasetError(

@@ -202,7 +202,7 @@ def test_errors_of_a_fold_change_nothing(recordings, fold):
         ({"until": {"simulated_6": 0.0}}, "simulated_6: until is 0.0, expected above 0 to 1"),
         ({"until": {"simulated_6": 1.1}}, "until is 1.1"),
         ({"leave_out": ["simulated_5", "simulated_6"]}, "every recording is left out"),
-        ({"site": "moon"}, "0 sites"),
+        ({"site": "moon"}, "no recording comes from .moon."),
     ],
 )
 def test_wrong_choices_are_refused(flights, arguments, said):
@@ -268,3 +268,9 @@ def test_thinning_goes_below_the_limit_whatever_the_poses(make_rows):
     found = thin(make_rows(500), 37)
     assert len(found) == 37
     assert len(np.unique(found.tag_m, axis=0)) == 37
+
+
+def test_a_wrong_site_is_named_with_the_nearest(monkeypatch):
+    monkeypatch.delenv("NN_PERCEPTION_DATA", raising=False)
+    with pytest.raises(DatasetError, match="simulated"):
+        load_ranges(None, "simulate", (), {}, 0.1)
