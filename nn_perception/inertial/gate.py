@@ -29,6 +29,8 @@ _GAP_PERIODS = 2.5
 _SHORTEST_GAP_S = 0.03
 _SATURATED_RAD_S = 3.0
 _SATURATED_SAMPLES = 3
+_NONE_STUCK = [0, 0, 0]
+"""Samples of the same large rate, by axis; never written to."""
 _NEW_RATE_GAPS = 20
 _PERIOD_WEIGHT = 0.02
 _PERIOD_SAMPLES = 20
@@ -96,7 +98,7 @@ class StreamGate:
         self._gaps = 0
         self._rates: list[float] = [0.0, 0.0, 0.0]
         self._forces: list[float] = []
-        self._same = [0, 0, 0]
+        self._same = _NONE_STUCK
         self._frozen_s = 0.0
 
     @property
@@ -147,8 +149,7 @@ class StreamGate:
     def _go_on(self, reading: ImuReading, dt: float) -> Passed:
         flags: list[str] = []
         known = self._samples >= _PERIOD_SAMPLES
-        longest = max(_GAP_PERIODS * self._period_s, _SHORTEST_GAP_S) if known else math.inf
-        is_gap = dt > longest
+        is_gap = known and dt > _SHORTEST_GAP_S and dt > _GAP_PERIODS * self._period_s
         unknown = 0.0
         self._gaps = self._gaps + 1 if is_gap else 0
         if self._gaps > _NEW_RATE_GAPS:  # so many in a row are another rate, not gaps
@@ -157,9 +158,9 @@ class StreamGate:
             flags.append(GAP)
             unknown = dt - self._period_s
         if not is_gap:
-            weight = max(_PERIOD_WEIGHT, 1.0 / (self._samples + 1))
+            samples = self._samples = self._samples + 1
+            weight = 1.0 / samples if samples * _PERIOD_WEIGHT < 1.0 else _PERIOD_WEIGHT
             self._period_s += weight * (dt - self._period_s)
-            self._samples += 1
         rates, forces = reading.gyro_rad_s.tolist(), reading.accel_m_s2.tolist()
         if self._is_frozen(rates, forces, dt):
             flags.append(FROZEN)
@@ -168,7 +169,8 @@ class StreamGate:
             flags.append(SATURATED)
             unknown = dt
         limits = self.limits
-        if known and not limits.min_rate_hz <= self.rate_hz <= limits.max_rate_hz:
+        period = self._period_s
+        if known and not limits.min_rate_hz * period <= 1.0 <= limits.max_rate_hz * period:
             flags.append(RATE)
         self._last_ns, self._rates, self._forces = reading.stamp_ns, rates, forces
         return Passed(dt, False, unknown, tuple(flags))
@@ -182,9 +184,12 @@ class StreamGate:
         return self._frozen_s >= self.limits.frozen_after_s
 
     def _is_saturated(self, rates: list[float]) -> bool:
-        if max(rates) < _SATURATED_RAD_S and min(rates) > -_SATURATED_RAD_S:
-            self._same = [0, 0, 0]
+        x, y, z = rates
+        limit = _SATURATED_RAD_S
+        if -limit < x < limit and -limit < y < limit and -limit < z < limit:
+            self._same = _NONE_STUCK
             return False
+        self._same = list(self._same)
         for axis, rate in enumerate(rates):
             stuck = abs(rate) >= _SATURATED_RAD_S and rate == self._rates[axis]
             self._same[axis] = self._same[axis] + 1 if stuck else 0
