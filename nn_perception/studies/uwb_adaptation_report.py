@@ -116,11 +116,13 @@ def _label(axes: Any, ends: Mapping[str, float], x: float) -> None:
     """Write the names beside the ends of the thick lines, apart from each other."""
     from matplotlib.patheffects import withStroke
 
-    gap, below = _GAP * axes.get_ylim()[1], -1.0
+    gap, below, places = _GAP * axes.get_ylim()[1], -1.0, {}
     for way, value in sorted(ends.items(), key=lambda item: item[1]):
-        below = max(value, below + gap)
+        places[way] = below = max(value, below + gap)
+    raised = sum(places[way] - ends[way] for way in ends) / max(len(ends), 1)
+    for way, place in places.items():
         axes.annotate(
-            NAMES[way], (x, below), xytext=(8, 0), textcoords="offset points", va="center",
+            NAMES[way], (x, place - raised), xytext=(8, 0), textcoords="offset points", va="center",
             color=COLOURS[way], fontweight="bold", zorder=4,
             path_effects=[withStroke(linewidth=3, foreground="white")],
         )  # fmt: skip
