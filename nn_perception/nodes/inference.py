@@ -132,6 +132,17 @@ class Inference:
                 self._skip(answer)
             elif answer is not None:
                 since = self._answer(entry, answer, taken, since)
+        self._settle(model)
+
+    def _settle(self, model: ActiveModel) -> None:
+        """Let a pipeline do what its answers did not have to wait for."""
+        settle = getattr(model.pipeline, "settle", None)
+        if settle is None:
+            return
+        try:
+            settle()
+        except Exception as error:
+            self._internal(error, "a state was not brought up to date", 0)
 
     def _take_all_in(self, arrivals: list[Arrival]) -> list[Entry]:
         entries = []

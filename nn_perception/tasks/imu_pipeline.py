@@ -42,6 +42,10 @@ class Core(Protocol):
         """Take over the state of another core of the same class."""
         ...
 
+    def settle(self) -> None:
+        """Do what is due and need not keep an answer waiting."""
+        ...
+
 
 class ImuPipeline(ABC):
     """Takes samples of any number of sensors, alone or many at a time.
@@ -115,6 +119,10 @@ class ImuPipeline(ABC):
             waiting.setdefault(self._rows[name], []).append(Waiting(index, reading, passed))
         self._answer(waiting, answers)
         return answers
+
+    def settle(self) -> None:
+        """Do what is due and need not keep an answer waiting; else the next samples do it."""
+        self._core.settle()
 
     def _run(self, sequence: ImuSequence) -> list[Any]:
         """Answer a whole recording from a reset, as a live node would."""

@@ -48,6 +48,9 @@ class Result(Protocol):
 class Pipeline(Protocol):
     """Turns input messages into results. One thread at a time.
 
+    A pipeline may have ``process_many``, for groups, and ``settle``, which a node calls when the
+    answers are published: for work that none of them had to wait for.
+
     The same object serves a live node and a replay, so that both give the same numbers.
     """
 

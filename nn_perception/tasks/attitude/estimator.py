@@ -58,10 +58,12 @@ class Sensor:
         state: the filter's, after it; arrays of one row, replaced and never written to.
         memory: (1, M) the network's.
         covariance_rad2: (3, 3) as it is published.
+        recovered: whether the state became unusable since the last answer, and began anew.
     """
 
-    __slots__ = ("block", "covariance_rad2", "memory", "state")
+    __slots__ = ("block", "covariance_rad2", "memory", "recovered", "state")
 
+    recovered: bool
     block: OpenBlock
     state: State
     memory: NDArray[np.float32]
@@ -71,8 +73,9 @@ class Sensor:
 class Estimator:
     """State and arithmetic of the filter, for any number of sensors.
 
-    Between the blocks' ends the orientation goes on by the gyroscope alone. Corrections come with
-    a block's last sample, for all sensors whose blocks end together at once.
+    Between the blocks' ends the orientation goes on by the gyroscope alone. A correction is due
+    with a block's last sample and shows in the next one: it costs ten times what a sample does, and
+    the answer need not wait for it. Sensors whose blocks end together are corrected together.
     """
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
@@ -89,7 +92,7 @@ class Estimator:
     def add_sensor(self) -> int:
         """Make room for one more sensor; return its row."""
         sensor = Sensor()
-        sensor.block = OpenBlock()
+        sensor.block, sensor.recovered = OpenBlock(), False
         self._begin(sensor, (0.0, 0.0, 0.0, 0.0, 0.0, 1.0))
         self._sensors.append(sensor)
         return len(self._sensors) - 1
@@ -104,7 +107,12 @@ class Estimator:
 
     def fills_block(self, row: int, elapsed_s: float) -> bool:
         """Tell whether that many further seconds of samples fill a sensor's block."""
-        return is_full(self._sensors[row].block.duration_s + elapsed_s)
+        block = self._sensors[row].block
+        return is_full(elapsed_s + (0.0 if block.is_full else block.duration_s))
+
+    def settle(self) -> None:
+        """Make the corrections that are due; else the next samples do."""
+        self._correct_full(self._sensors)
 
     def advance(
         self, rows: Sequence[int], samples: Sequence[Sequence[Waiting]], delay_s: float
@@ -117,21 +125,20 @@ class Estimator:
             delay_s: time by which to predict ahead.
         """
         sensors = [self._sensors[row] for row in rows]
+        self._correct_full(sensors)
         tracks = [self._follow(*pair, delay_s) for pair in zip(sensors, samples, strict=True)]
         count = len(samples[0])
-        # A correction is news for the last sample alone, however samples are grouped.
         covariances = [[sensor.covariance_rad2] * count for sensor in sensors]
         biases = [[sensor.state.gyro_bias_rad_s[0]] * count for sensor in sensors]
-        full = [i for i, sensor in enumerate(sensors) if sensor.block.is_full]
-        recovered = [False] * len(sensors)
-        if full:
-            lost = self._correct([sensors[i] for i in full])
-            for i, again in zip(full, lost, strict=True):
-                recovered[i] = again
-                tracks[i][-1] = sensors[i].block.orientation(delay_s)
-                covariances[i][-1] = sensors[i].covariance_rad2
-                biases[i][-1] = sensors[i].state.gyro_bias_rad_s[0]
+        recovered = [sensor.recovered for sensor in sensors]
+        for sensor in sensors:
+            sensor.recovered = False
         return Estimates(np.array(tracks), covariances, biases, recovered)
+
+    def _correct_full(self, sensors: Sequence[Sensor]) -> None:
+        full = [sensor for sensor in sensors if sensor.block.is_full]
+        if full:
+            self._correct(full)
 
     def _follow(
         self, sensor: Sensor, samples: Sequence[Waiting], delay_s: float
@@ -146,8 +153,8 @@ class Estimator:
             track.append(block.orientation(delay_s))
         return track
 
-    def _correct(self, sensors: Sequence[Sensor]) -> list[bool]:
-        """Close the blocks of these sensors; return which had to begin anew."""
+    def _correct(self, sensors: Sequence[Sensor]) -> None:
+        """Close the blocks of these sensors."""
         block = Block(*_together([sensor.block.block() for sensor in sensors]))
         state = State(*_together([sensor.state for sensor in sensors]))
         (memory,) = _together([(sensor.memory,) for sensor in sensors])
@@ -156,19 +163,17 @@ class Estimator:
         noise, memory = self._engine(seen, memory)
         memory = memory.copy()  # outputs are valid until the next call only
         state = step(state, block, motion, noise.astype(np.float64))
-        lost = []
         for i, sensor in enumerate(sensors):
             sensor.state = State(*(part[i : i + 1] for part in state))
             sensor.memory = memory[i : i + 1]
             # A sum is NaN or infinite when a part is.
             sound = isfinite(sensor.state.orientation_xyzw.sum() + sensor.state.covariance.sum())
-            lost.append(not sound)
             if sound:
                 self._publish(sensor)
                 self._open(sensor)
             else:
+                sensor.recovered = True
                 self._begin(sensor, sensor.block.last)
-        return lost
 
     def _begin(self, sensor: Sensor, reading: Sequence[float]) -> None:
         """Level a sensor by its specific force; its heading is zero."""

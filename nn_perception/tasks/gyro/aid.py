@@ -62,6 +62,7 @@ class GravityAid:
         """
         if not self._on:
             return self._bias
+        self.settle()
         self._angle = [
             sum_ + dt_s * rate for sum_, rate in zip(self._angle, rate_rad_s, strict=True)
         ]
@@ -70,9 +71,12 @@ class GravityAid:
         ]
         self._duration_s += dt_s
         self._unknown_s += unknown_s
+        return self._bias
+
+    def settle(self) -> None:
+        """Make the correction that is due; else the next sample does, in which it shows."""
         if is_full(self._duration_s):
             self._correct()
-        return self._bias
 
     def _correct(self) -> None:
         angle, duration = np.array([self._angle]), self._duration_s

@@ -106,6 +106,11 @@ class Corrector:
                 sensor.cache = self._no_cache
             sensor.rest.move(moved.tolist())
 
+    def settle(self) -> None:
+        """Make the corrections by gravity that are due; else the next samples do."""
+        for sensor in self._sensors:
+            sensor.aid.settle()
+
     def advance(self, rows: Sequence[int], samples: Sequence[Sequence[Waiting]]) -> Corrections:
         """Take K samples of each sensor in ``rows``.
 

@@ -7,6 +7,7 @@ import pytest
 
 import nn_perception.rotations as rot
 from nn_perception.datasets.imu_simulator import Motion, SensorErrors, simulate_imu
+from nn_perception.engine import create_engine
 from nn_perception.errors import BundleError, ConfigError
 from nn_perception.inertial.readings import ImuReading
 from nn_perception.tasks.attitude.pipeline import AttitudePipeline
@@ -113,15 +114,44 @@ def test_the_filter_is_the_one_that_was_trained(shipped):
         first = torch.from_numpy(level(sequence.accel_m_s2[:1]))
         inputs = [torch.from_numpy(rows[None]) for rows in parts.values()]
         outputs = network(*inputs, first)[0].numpy()
-    track = AttitudePipeline(bundle, engine).estimate(sequence)
-    found, expected = outputs[:, :4], track.orientation_xyzw[ends]
+    expected, variances = _corrected(AttitudePipeline(bundle, engine), sequence, ends)
     scales = calibration["variance_scales"]
     # The features go through float32.
-    assert rot.quat_distance(found, expected).max() < 1e-5
-    mean = track.variance_rad2[ends][:, :2].mean(1) / scales[0]
+    assert rot.quat_distance(outputs[:, :4], expected).max() < 1e-5
+    mean = variances[:, :2].mean(1) / scales[0]
     np.testing.assert_allclose(outputs[:, 4], mean, rtol=1e-4)
-    heading = track.variance_rad2[ends][:, 2] / scales[1]
-    np.testing.assert_allclose(outputs[:, 5], heading, rtol=1e-4)
+    np.testing.assert_allclose(outputs[:, 5], variances[:, 2] / scales[1], rtol=1e-4)
+
+
+def _corrected(pipeline, sequence, ends):
+    """Orientations and variances at the ends of blocks, corrections included.
+
+    An answer shows them one sample later, when the gyroscope has moved on.
+    """
+    found = []
+    stamps = np.rint(sequence.time_s * 1e9).astype(np.int64).tolist()
+    rows = zip(stamps, sequence.gyro_rad_s, sequence.accel_m_s2, strict=True)
+    for row, (stamp, rate, force) in enumerate(rows):
+        pipeline.process("imu", ImuReading(stamp, "", rate, force))
+        pipeline.settle()
+        if row in ends:
+            (sensor,) = pipeline._core._sensors
+            found.append((sensor.block.orientation(0.0), np.diagonal(sensor.covariance_rad2)))
+    return tuple(np.array(part) for part in zip(*found, strict=True))
+
+
+def test_settling_changes_no_answer(shipped):
+    """A node settles after each answer, a replay never does."""
+    bundle = shipped("attitude")
+    sequence = simulate_imu(200.0, 3, Motion(3.0))
+    settled, lazy = (AttitudePipeline(bundle, create_engine(bundle, "cpu")) for _ in range(2))
+    rows = zip(sequence.time_s, sequence.gyro_rad_s, sequence.accel_m_s2, strict=True)
+    for time_s, rate, force in rows:
+        reading = ImuReading(round(time_s * 1e9), "", rate, force)
+        a, b = settled.process("imu", reading), lazy.process("imu", reading)
+        settled.settle()
+        np.testing.assert_array_equal(a.orientation_xyzw, b.orientation_xyzw)
+        np.testing.assert_array_equal(a.covariance_rad2, b.covariance_rad2)
 
 
 def test_it_starts_level_with_heading_zero(pipeline):

@@ -270,3 +270,16 @@ def test_in_motion_gravity_takes_part_of_the_bias_that_nothing_else_finds(silent
     assert np.linalg.norm(found) < 0.6 * np.linalg.norm(left)
     taken = without.gyro_rad_s - aided.gyro_rad_s
     np.testing.assert_allclose(aided.bias_rad_s - without.bias_rad_s, taken, atol=1e-12)
+
+
+def test_settling_changes_no_answer(open_shipped):
+    """A node settles after each answer, a replay never does."""
+    sequence = simulate_imu(200.0, 3, Motion(3.0))
+    settled, lazy = open_shipped("gyro"), open_shipped("gyro")
+    for time_s, rate, force in zip(
+        sequence.time_s, sequence.gyro_rad_s, sequence.accel_m_s2, strict=True
+    ):
+        reading = ImuReading(round(time_s * 1e9), "", rate, force)
+        a, b = settled.process("imu", reading), lazy.process("imu", reading)
+        settled.settle()
+        np.testing.assert_array_equal(a.gyro_rad_s, b.gyro_rad_s)
