@@ -195,6 +195,27 @@ def test_a_result_that_must_not_leave_is_an_internal_error(estimator, samples, c
     assert angle_mrad(answer.raw) == 1
 
 
+def test_what_can_wait_is_done_behind_the_answer_and_may_fail(estimator, samples):
+    node, client = estimator
+    pipeline, settled = node._inference.model.pipeline, []
+
+    def settle():
+        settled.append(sum(pipeline.counts.values()))
+        if len(settled) == 1:
+            raise ZeroDivisionError("as a bug would")
+
+    pipeline.settle = settle
+    first, second = samples(2)
+    client.publish(first)
+    assert len(client.wait_for_answers(1)) == 1
+    client.wait_for_diagnostics(lambda d: d["internal_errors"] == "1")
+    client.publish(second)
+    answers = client.wait_for_answers(2)
+    assert settled[0] == 1
+    # What the failure left behind must not spoil what follows.
+    assert angle_mrad(answers[-1].raw) == 1
+
+
 def test_a_bias_that_is_not_finite_never_leaves(start_imu, connect_imu, samples, command):
     client = connect_imu(start_imu("gyro_corrector"), outputs=GYRO_OUTPUTS)
     client.publish(command("nan_covariance"))
