@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,11 +16,10 @@ from nn_perception.datasets.imu_simulated import (
     TRAINING_SEEDS,
     simulated_recordings,
 )
-from nn_perception.errors import DatasetError
+from nn_perception.datasets.sources import find_sources, in_order_of_name, is_bag, naming
 
 LOGGER = logging.getLogger(__name__)
 
-_BAG_FILES = (".mcap", ".db3")
 _EXPECTED = "expected .npz recordings of BROAD, EuRoC or TUM-VI, a bag, or a directory of these"
 
 
@@ -40,16 +38,8 @@ def load_imu_data(path: Path) -> list[ImuSequence]:
     """
     if str(path) == SIMULATED and not Path(path).exists():
         return simulated_recordings(TEST_SEEDS)
-    sources = find_imu_sources(path)
-    found = [sequence for source in sources for sequence in _read(source)]
-    names = Counter(sequence.name for sequence in found)
-    twice = [name for name, count in names.items() if count > 1]
-    if twice:
-        raise DatasetError(
-            f"{path}: {names[twice[0]]} recordings are called {twice[0]!r}, expected different "
-            "names, by which figures are listed; rename one"
-        )
-    return sorted(found, key=lambda sequence: sequence.name)
+    found = [sequence for source in find_imu_sources(path) for sequence in _read(source)]
+    return in_order_of_name(found, path)
 
 
 def training_recordings(data: Path | None, folders: Sequence[str]) -> list[ImuSequence]:
@@ -79,38 +69,11 @@ def find_imu_sources(path: Path) -> list[Path]:
     Raises:
         DatasetError: nothing is there.
     """
-    path = Path(path)
-    if path.is_file() or _is_bag(path):
-        return [path]
-    if not path.is_dir():
-        raise DatasetError(f"{path}: does not exist, {_EXPECTED}; correct the path")
-    found = [
-        child
-        for child in sorted(path.iterdir())
-        if child.suffix in (".npz", *_BAG_FILES) or _is_bag(child)
-    ]
-    if not found:
-        raise DatasetError(f"{path}: holds no recording, {_EXPECTED}; name the right directory")
-    return found
+    return find_sources(path, lambda child: child.suffix == ".npz", _EXPECTED)
 
 
 def _read(source: Path) -> list[ImuSequence]:
-    try:
-        if source.suffix in _BAG_FILES or source.is_dir():
+    with naming(source):
+        if source.is_dir() or is_bag(source):
             return [read_imu_bag(source)]
         return load_imu_directory(source)
-    except DatasetError as error:
-        if str(source) in str(error):
-            raise
-        raise DatasetError(f"{source}: {error}") from error
-
-
-def _is_bag(path: Path) -> bool:
-    """Whether it is a bag's directory; one without metadata.yaml too, to be refused by name."""
-    if not path.is_dir():
-        return False
-    if (path / "metadata.yaml").is_file():
-        return True
-    # Bare files beside each other are recordings of their own; a single one is a broken bag.
-    files = [child for child in path.iterdir() if child.suffix in _BAG_FILES]
-    return len(files) == 1 and files[0].stem.startswith(path.name)
