@@ -22,8 +22,8 @@ ENCAPSULATION_BYTES = 4
 MAXIMUM_TEXT_BYTES = 4096
 """A longer frame is damage: it would be copied for each message."""
 
-_ORDERS = {b"\0\0": ">", b"\0\1": "<"}
-_HEADER = {order: struct.Struct(f"{order}iII") for order in "<>"}
+ORDERS = {b"\0\0": ">", b"\0\1": "<"}
+HEADER = {order: struct.Struct(f"{order}iII") for order in "<>"}
 
 
 def read_header(buffer: Buffer, kind: str) -> tuple[str, int, str, int]:
@@ -40,11 +40,11 @@ def read_header(buffer: Buffer, kind: str) -> tuple[str, int, str, int]:
     Raises:
         MessageError: ``"undecodable"``: it is too short, damaged, or of another encoding.
     """
-    order = _ORDERS.get(bytes(buffer[:2]))
+    order = ORDERS.get(bytes(buffer[:2]))
     size = len(buffer)
     if order is None or size < ENCAPSULATION_BYTES + 12:
         raise undecodable(buffer, kind, "expected plain CDR (00 00 or 00 01) and a header")
-    seconds, nanoseconds, length = _HEADER[order].unpack_from(buffer, ENCAPSULATION_BYTES)
+    seconds, nanoseconds, length = HEADER[order].unpack_from(buffer, ENCAPSULATION_BYTES)
     end = 12 + length
     if length > MAXIMUM_TEXT_BYTES or size < ENCAPSULATION_BYTES + end:
         raise undecodable(buffer, kind, f"a frame_id of {length} bytes does not fit")

@@ -14,7 +14,7 @@ from nn_perception.datasets.uwb import Float64Array, UwbSequence
 from nn_perception.datasets.uwb_data import load_uwb_data
 from nn_perception.errors import DatasetError
 from nn_perception.evaluation.uwb import UwbEvaluation
-from nn_perception.evaluation.uwb_methods import CONSTANT, LEARNED, RAW, Learned
+from nn_perception.evaluation.uwb_methods import CONSTANT, LEARNED, RAW, ConstantModel, methods_of
 from nn_perception.share import shipped_model
 from nn_perception.tasks.loading import open_pipeline
 from nn_perception.tasks.uwb.data import BLOCKS, piece_of_time
@@ -158,14 +158,8 @@ def _within(
 def _range_errors(bundle: Path, part: UwbSequence) -> dict[str, Float64Array]:
     pipeline: Any = open_pipeline(bundle, device="cpu", for_data=True)
     model = RangeModel(pipeline.bundle, pipeline.engine)
-    learned = Learned(part, model).predict().bias_m
-    means = {
-        (tag, anchor): mean for tag, anchor, mean in pipeline.bundle.config.calibration["means"]
-    }
-    table = np.array([[means[tag, anchor] for anchor in part.anchors] for tag in part.tags])
-    constant = table[part.tag, part.anchor]
-    error = part.error_m
-    return {LEARNED: error - learned, CONSTANT: error - constant, RAW: error}
+    methods = methods_of(part, model, ConstantModel(pipeline.bundle))
+    return {name: part.error_m - method.predict().bias_m for name, method in methods.items()}
 
 
 def _unseen(

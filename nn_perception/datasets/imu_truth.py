@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from nn_perception.cdr import HEADER, ORDERS
 from nn_perception.datasets.imu import Float64Array, interpolate
 
 MAX_TRUTH_GAP_S = 0.03
 """Between poses that are further apart than this the truth is unknown."""
 
 _UNIT_TOLERANCE = 0.01
-_ORDERS = {b"\0\0": ">", b"\0\1": "<"}
-_HEADER = {order: struct.Struct(f"{order}iII") for order in "<>"}
 _POSE = {order: struct.Struct(f"{order}7d") for order in "<>"}
 _HEADER_BYTES = 16
 
@@ -55,13 +54,13 @@ def pose_from_cdr(data: bytes) -> tuple[int, tuple[float, ...]] | None:
 
     The quaternion comes with norm 1. None where the numbers are not finite or the quaternion is
     far from unit, which is how motion capture says that it lost the body, and for damaged bytes.
-    For the layout see `nn_perception.inertial.cdr`; decoded as a message a pose costs ten times as
+    For the layout see `nn_perception.cdr`; decoded as a message a pose costs ten times as
     much as the sample that it stands beside.
     """
-    order = _ORDERS.get(bytes(data[:2]))
+    order = ORDERS.get(bytes(data[:2]))
     if order is None or len(data) < _HEADER_BYTES:
         return None
-    seconds, nanoseconds, length = _HEADER[order].unpack_from(data, 4)
+    seconds, nanoseconds, length = HEADER[order].unpack_from(data, 4)
     body = 4 + ((12 + length + 7) & ~7)
     if len(data) < body + 56:
         return None

@@ -238,6 +238,32 @@ def _sequence(path: Path, ranges: _Ranges, poses: StampedRows, **described: Any)
     start_ns = stamps[0]
     # Differences of whole numbers: stamps of today do not fit into a float64.
     time_s = np.array([stamp - start_ns for stamp in stamps], np.float64) * 1e-9
+    return UwbSequence(
+        name=path.stem if path.suffix in (".mcap", ".db3") else path.name,
+        time_s=time_s,
+        tag=np.array(tag),
+        anchor=np.array(anchor),
+        range_m=np.array(range_m),
+        source="bag",
+        start_ns=start_ns,
+        **truth_and_segments(time_s, start_ns, poses),
+        **described,
+    )
+
+
+def truth_and_segments(time_s: Float64Array, start_ns: int, poses: StampedRows) -> dict[str, Any]:
+    """Return the fields of `UwbSequence` that true poses tell about ranges.
+
+    Args:
+        time_s: (N,) stamps of the ranges in order, seconds since ``start_ns``.
+        start_ns: nanoseconds.
+        poses: rows from `pose_from_cdr`.
+
+    Returns:
+        ``position_m`` and ``orientation_xyzw``, NaN where poses are more than `MAX_TRUTH_GAP_S`
+        apart; ``segment``, which ends where for more than `PAUSE_S` there is neither a range nor a
+        pose.
+    """
     rows, pose_s = np.full((len(time_s), 7), np.nan), poses.times_s(start_ns)
     if len(pose_s) > 1:
         given = np.array(poses.rows)
@@ -245,19 +271,11 @@ def _sequence(path: Path, ranges: _Ranges, poses: StampedRows, **described: Any)
         rows[:, 3:] = interpolate(time_s, pose_s, given[:, 3:], MAX_TRUTH_GAP_S, turn=True)
     heard_s = np.union1d(time_s, pose_s)
     ends_s = heard_s[:-1][np.diff(heard_s) > PAUSE_S]
-    return UwbSequence(
-        name=path.stem if path.suffix in (".mcap", ".db3") else path.name,
-        time_s=time_s,
-        tag=np.array(tag),
-        anchor=np.array(anchor),
-        range_m=np.array(range_m),
-        position_m=rows[:, :3],
-        orientation_xyzw=rows[:, 3:],
-        source="bag",
-        segment=np.searchsorted(ends_s, time_s),
-        start_ns=start_ns,
-        **described,
-    )
+    return {
+        "position_m": rows[:, :3],
+        "orientation_xyzw": rows[:, 3:],
+        "segment": np.searchsorted(ends_s, time_s),
+    }
 
 
 def _tags(bag: BagReader) -> tuple[dict[str, Vector3], list[str]]:

@@ -67,6 +67,17 @@ class ConstantModel:
                 return self._means[pair]
         return None
 
+    def bias_m(self, sequence: UwbSequence) -> Float64Array:
+        """Return the mean error of each row's pair (N,), NaN where nothing is known of it."""
+        table = np.array(
+            [
+                [_or_nan(self.mean_m(tag, anchor)) for anchor in sequence.anchors]
+                for tag in sequence.tags
+            ]
+        )
+        means: Float64Array = table[sequence.tag, sequence.anchor]
+        return means
+
 
 class Method(Protocol):
     """A correction of the ranges of one recording."""
@@ -154,13 +165,7 @@ def methods_of(
         BundleError: the constants lack a pair that the model has.
     """
     count = len(sequence)
-    table = np.array(
-        [
-            [_or_nan(constants.mean_m(tag, anchor)) for anchor in sequence.anchors]
-            for tag in sequence.tags
-        ]
-    )
-    means = table[sequence.tag, sequence.anchor]
+    means = constants.bias_m(sequence)
     lacking = np.flatnonzero(np.isnan(means))
     if len(lacking):
         tag, anchor = _links(sequence)[lacking[0]]

@@ -9,15 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nn_perception.datasets.bags import BagReader
-from nn_perception.datasets.imu_resampling import interpolate
 from nn_perception.datasets.imu_truth import StampedRows, pose_from_cdr
 from nn_perception.datasets.uwb import UwbSequence
 from nn_perception.datasets.uwb_bags import (
     ANCHORS_TOPIC,
-    MAX_TRUTH_GAP_S,
-    PAUSE_S,
     STRING,
     TAGS_TOPIC,
+    truth_and_segments,
 )
 from nn_perception.errors import BagError
 from nn_perception.tasks.uwb.model import Prediction
@@ -71,7 +69,7 @@ class UwbRecording:
     def replayed(self, name: str, site: Site) -> Replayed | None:
         """Return the answered ranges, brought into order; None where there are none.
 
-        The truth is unknown where true poses are more than `MAX_TRUTH_GAP_S` apart.
+        For truth and segments see `truth_and_segments`.
         """
         if not self._stamps:
             return None
@@ -82,13 +80,6 @@ class UwbRecording:
         time_s = (stamps[order] - start_ns).astype(np.float64) * 1e-9
         links = np.array(self._links, np.int64).reshape(-1, 2)[order]
         raw, bias, sigma = np.array(self._values, np.float64).reshape(-1, 3)[order].T
-        poses, pose_s = np.full((len(time_s), 7), np.nan), self._poses.times_s(start_ns)
-        if len(pose_s) > 1:
-            given = np.array(self._poses.rows)
-            poses[:, :3] = interpolate(time_s, pose_s, given[:, :3], MAX_TRUTH_GAP_S, turn=False)
-            poses[:, 3:] = interpolate(time_s, pose_s, given[:, 3:], MAX_TRUTH_GAP_S, turn=True)
-        heard_s = np.union1d(time_s, pose_s)
-        ends_s = heard_s[:-1][np.diff(heard_s) > PAUSE_S]
         sequence = UwbSequence(
             name=name,
             time_s=time_s,
@@ -97,11 +88,9 @@ class UwbRecording:
             range_m=raw,
             anchors=site.anchors,
             tags=site.tags,
-            position_m=poses[:, :3],
-            orientation_xyzw=poses[:, 3:],
             source="bag",
-            segment=np.searchsorted(ends_s, time_s),
             start_ns=start_ns,
+            **truth_and_segments(time_s, start_ns, self._poses),
         )
         return Replayed(sequence, Prediction(bias, sigma))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from nn_perception.bench.accuracy import is_trained
 from nn_perception.bundle import Bundle, load_bundle
-from nn_perception.config import to_mapping
 from nn_perception.datasets.uwb import Float64Array, UwbSequence
 from nn_perception.engine import create_engine
-from nn_perception.errors import BundleError, DatasetError
+from nn_perception.errors import DatasetError
 from nn_perception.evaluation.uwb_methods import ConstantModel, Learned, known_rows
 from nn_perception.studies import Say
 from nn_perception.studies.uwb_curves import (
@@ -147,13 +146,7 @@ def constant_bias_m(part: UwbSequence, bundle: Bundle) -> Float64Array:
     Raises:
         DatasetError: the bundle knows nothing of a pair.
     """
-    means = ConstantModel(bundle)
-    table = np.full((len(part.tags), len(part.anchors)), np.nan)
-    for t, tag in enumerate(part.tags):
-        for a, anchor in enumerate(part.anchors):
-            found = means.mean_m(tag, anchor)
-            table[t, a] = np.nan if found is None else found
-    bias: Float64Array = table[part.tag, part.anchor]
+    bias = ConstantModel(bundle).bias_m(part)
     if np.isnan(bias).any():
         raise DatasetError(
             f"{part.name}: the other flights have no constant for one of its pairs of tag and "
@@ -195,19 +188,15 @@ def _is_trained(
     out: Path, config: TrainingConfig, used: Sequence[UwbSequence], init: Bundle | None
 ) -> bool:
     """Tell whether a bundle of this configuration, data and start is there."""
-    try:
-        training = load_bundle(out, task="uwb").config.training
-        found, data = training["configuration"], training["data"]
-    except (BundleError, KeyError):
-        return False
     if init is not None:  # as `train_task` does
         arguments = dict(init.config.network.arguments)
         config = dataclasses.replace(
             config, network=init.config.network.name, network_arguments=arguments
         )
+    if not is_trained(out, config):
+        return False
+    data = load_bundle(out).config.training.get("data", {})
     hashes = "".join(sequence.sha256 for sequence in used)
-    return (
-        bool(found == json.loads(json.dumps(to_mapping(config))))
-        and data.get("sha256") == hashlib.sha256(hashes.encode()).hexdigest()
-        and data.get("init") == (init.id if init else None)
-    )
+    digest = hashlib.sha256(hashes.encode()).hexdigest()
+    same_data: bool = data.get("sha256") == digest
+    return same_data and bool(data.get("init") == (init.id if init else None))

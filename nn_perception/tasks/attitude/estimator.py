@@ -39,14 +39,14 @@ class Estimates(NamedTuple):
 
     Attributes:
         orientation_xyzw: (n, K, 4) unit.
-        covariance_rad2: n times K arrays (3, 3), not to be written to.
-        gyro_bias_rad_s: n times K arrays (3,), likewise.
+        covariance_rad2: n arrays (3, 3), one for all K samples, not to be written to.
+        gyro_bias_rad_s: n arrays (3,), likewise.
         recovered: n times, whether the state became unusable and began anew.
     """
 
     orientation_xyzw: Float64Array
-    covariance_rad2: Sequence[Sequence[Float64Array]]
-    gyro_bias_rad_s: Sequence[Sequence[Float64Array]]
+    covariance_rad2: Sequence[Float64Array]
+    gyro_bias_rad_s: Sequence[Float64Array]
     recovered: Sequence[bool]
 
 
@@ -127,9 +127,8 @@ class Estimator:
         sensors = [self._sensors[row] for row in rows]
         self._correct_full(sensors)
         tracks = [self._follow(*pair, delay_s) for pair in zip(sensors, samples, strict=True)]
-        count = len(samples[0])
-        covariances = [[sensor.covariance_rad2] * count for sensor in sensors]
-        biases = [[sensor.state.gyro_bias_rad_s[0]] * count for sensor in sensors]
+        covariances = [sensor.covariance_rad2 for sensor in sensors]
+        biases = [sensor.state.gyro_bias_rad_s[0] for sensor in sensors]
         recovered = [sensor.recovered for sensor in sensors]
         for sensor in sensors:
             sensor.recovered = False

@@ -132,8 +132,8 @@ class AttitudePipeline(ImuPipeline):
                         reading.stamp_ns,
                         reading.frame_id,
                         estimates.orientation_xyzw[i, k],
-                        estimates.covariance_rad2[i][k],
-                        estimates.gyro_bias_rad_s[i][k],
+                        estimates.covariance_rad2[i],
+                        estimates.gyro_bias_rad_s[i],
                         passed.flags + again,
                         stage_s,
                     )
