@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,17 +13,56 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nn_perception.bundle import ArraySpec
+from nn_perception.config import from_mapping
 from nn_perception.datasets.arrays import ImageSet, stratified_split
+from nn_perception.errors import ConfigError
 from nn_perception.evaluation.calibration import fit_temperature
 from nn_perception.evaluation.classification import classification_metrics
 from nn_perception.networks import build_network
 from nn_perception.tasks.classification import ImagePreprocessing, prepare_image, softmax
+from nn_perception.tasks.rejection import (
+    fit_rejection,
+    known_scores,
+    rejection_to_mapping,
+    score_kind,
+)
 from nn_perception.training.augment import AugmentConfig, apply, draw
 from nn_perception.training.config import TrainingConfig
 from nn_perception.training.learning import Export, Predict
 from nn_perception.training.recipes import read_recipe
 
 PROBES = 64
+VALIDATION_NEGATIVES = 2000
+
+
+@dataclass(frozen=True)
+class ClassifierArguments:
+    """What ``task_arguments`` of an image classifier may say; a task may add to it.
+
+    Attributes:
+        background: negatives in a batch, as a share of the batch; 0: no background class.
+        negatives: how many negatives are made before training; they are distorted as pictures are.
+        class_weights: ``balanced`` weighs each class by the inverse of its number of pictures.
+    """
+
+    background: float = 0.0
+    negatives: int = 20_000
+    class_weights: Literal["none", "balanced"] = "none"
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ConfigError: a value out of its range.
+        """
+        if not 0.0 <= self.background <= 10.0:
+            raise ConfigError(
+                f"'task_arguments.background' is {self.background}; expected 0 (none) to 10"
+            )
+        if not 1 <= self.negatives <= 10_000_000:
+            raise ConfigError(
+                f"'task_arguments.negatives' is {self.negatives}; expected 1 to 10,000,000"
+            )
 
 
 class ImageClassificationLearning:
@@ -32,14 +72,18 @@ class ImageClassificationLearning:
         task: the task's name.
         recipes: package that holds one ``NETWORK.yaml`` per network.
         default_network: the network of the task's best recipe.
+        arguments_type: what its ``task_arguments`` are.
+    It also overrides `load_data`, `preprocessing_of`, and `negatives` where it has a background.
+
+    Attributes:
+        arguments: the configuration's ``task_arguments``.
         preprocessing: how pictures and messages become the network's input.
-    It also overrides `load_data`.
     """
 
     task: ClassVar[str]
     recipes: ClassVar[str]
     default_network: ClassVar[str]
-    preprocessing: ClassVar[ImagePreprocessing]
+    arguments_type: ClassVar[type[ClassifierArguments]] = ClassifierArguments
     metric = "accuracy"
     higher_is_better = True
     half_weights = True
@@ -47,6 +91,8 @@ class ImageClassificationLearning:
     def __init__(self, config: TrainingConfig, data: Path | None) -> None:
         """Load, pre-process and split the data; a fixed seed gives a fixed split."""
         self.config = config
+        self.arguments = from_mapping(self.arguments_type, config.task_arguments)
+        self.preprocessing = self.preprocessing_of(self.arguments)
         self._augments = config.augment != AugmentConfig()
         self.data = self.load_data(data)
         train, validation = stratified_split(
@@ -56,10 +102,63 @@ class ImageClassificationLearning:
         labels = self.data.labels
         self.train_size = len(train)
         self.data_id = self.data.sha256
+        self._classes = len(self.data.class_names)
         self._train = (torch.from_numpy(images[train]), torch.from_numpy(labels[train]))
         self._validation = (
             torch.from_numpy(images[validation]),
             torch.from_numpy(labels[validation]),
+        )
+        self._class_weights = self._weigh_classes(labels[train])
+        self._make_negatives()
+
+    def _make_negatives(self) -> None:
+        self._background = self.arguments.background > 0
+        self._negatives = self._validation_negatives = torch.empty(0, dtype=torch.uint8)
+        if not self._background:
+            return
+        train = self._train[0].numpy()
+        validation = self._validation[0].numpy()
+        seed = 2 * self.config.seed
+        count = self.arguments.negatives
+        self._negatives = torch.from_numpy(self.negatives(train, count, seed))
+        few = min(count, VALIDATION_NEGATIVES)
+        self._validation_negatives = torch.from_numpy(self.negatives(validation, few, seed + 1))
+
+    def _weigh_classes(self, labels: npt.NDArray[np.int64]) -> Tensor | None:
+        """Return a weight for each output, of mean 1 over the training pictures; None: all alike.
+
+        How much the background counts is what its share of a batch says.
+        """
+        if self.arguments.class_weights == "none":
+            return None
+        classes = self._classes
+        counts = np.bincount(labels, minlength=classes)
+        weights = len(labels) / (classes * np.maximum(counts, 1))
+        background = [1.0] if self.arguments.background > 0 else []
+        return torch.tensor([*weights, *background], dtype=torch.float32)
+
+    @classmethod
+    def preprocessing_of(cls, arguments: Any) -> ImagePreprocessing:
+        """Return how pictures become the input of a network with these ``task_arguments``."""
+        raise NotImplementedError
+
+    @classmethod
+    def negatives(
+        cls, images: npt.NDArray[np.uint8], count: int, seed: int
+    ) -> npt.NDArray[np.uint8]:
+        """Make pictures that show none of the classes.
+
+        Args:
+            images: the pre-processed pictures of the split that they are for, (N, C, H, W).
+            count: how many.
+            seed: same seed, same pictures.
+
+        Returns:
+            uint8 (count, C, H, W).
+        """
+        raise ConfigError(
+            f"'task_arguments.background' is set, and the task '{cls.task}' has no negatives to "
+            "learn a background from: set it to 0"
         )
 
     @classmethod
@@ -85,7 +184,7 @@ class ImageClassificationLearning:
         settings = self.preprocessing
         decided = {
             "input_shape": (settings.channels, settings.height, settings.width),
-            "classes": len(self.data.class_names),
+            "classes": self._classes + self._background,
         }
         return {**self.config.network_arguments, **decided}
 
@@ -97,6 +196,10 @@ class ImageClassificationLearning:
         """See `Learning.move_to`."""
         self._train = (self._train[0].to(device), self._train[1].to(device))
         self._validation = (self._validation[0].to(device), self._validation[1].to(device))
+        self._negatives = self._negatives.to(device)
+        self._validation_negatives = self._validation_negatives.to(device)
+        if self._class_weights is not None:
+            self._class_weights = self._class_weights.to(device)
 
     def batch(
         self, indices: Tensor, generator: torch.Generator, share: slice
@@ -104,40 +207,82 @@ class ImageClassificationLearning:
         """See `Learning.batch`."""
         images, labels = self._train
         mine = indices[share]
-        chosen = images.index_select(0, mine)
+        chosen, targets = images.index_select(0, mine), labels.index_select(0, mine)
+        extra = round(self.arguments.background * len(indices)) if self._background else 0
+        rows: slice | Tensor = share
+        if extra:
+            # Drawn for the whole batch, so that any number of processes sees the same.
+            drawn = torch.randint(len(self._negatives), (extra,), generator=generator)[share]
+            chosen = torch.cat((chosen, self._negatives.index_select(0, drawn.to(images.device))))
+            targets = torch.cat((targets, targets.new_full((len(drawn),), self._classes)))
+            every = torch.arange(len(indices) + extra, device=images.device)
+            rows = torch.cat((every[: len(indices)][share], every[len(indices) :][share]))
         if self._augments:
-            params = draw(len(indices), self.config.augment, generator, images.device)[share]
+            total = len(indices) + extra
+            params = draw(total, self.config.augment, generator, images.device)[rows]
             chosen = apply(chosen, params)
-        return (chosen,), labels.index_select(0, mine)
+        return (chosen,), targets
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross entropy of logits (N, K) with class indices (N,)."""
-        return F.cross_entropy(outputs, targets, label_smoothing=self.config.label_smoothing)
+        return F.cross_entropy(
+            outputs,
+            targets,
+            weight=self._class_weights,
+            label_smoothing=self.config.label_smoothing,
+        )
 
     def validate(self, predict: Predict) -> dict[str, float]:
-        """Return ``loss`` (without smoothing) and ``accuracy`` on the validation split."""
-        logits, labels = self._validation_logits(predict)
-        return {
+        """Return figures of the validation split: ``loss`` and ``accuracy`` among the classes.
+
+        With a background also ``false_positives``: the share of negatives that are answered where
+        95 % of the pictures are.
+        """
+        every, labels = self._validation_logits(predict)
+        logits = every[:, : self._classes]
+        figures = {
             "loss": float(F.cross_entropy(logits, labels)),
             "accuracy": float((logits.argmax(1) == labels).double().mean()),
         }
+        if self._background:
+            figures["false_positives"] = self._false_positives(every, predict)
+        return figures
+
+    def _false_positives(self, known: Tensor, predict: Predict) -> float:
+        foreign = _in_parts(predict, self._validation_negatives)
+        scores = [
+            known_scores(logits.cpu().numpy(), self._classes, 1.0) for logits in (known, foreign)
+        ]
+        return float((scores[1] >= np.quantile(scores[0], 0.05)).mean())
 
     def export(self, predict: Predict) -> Export:
         """See `Learning.export`; fits one temperature on the validation split (Guo 2017)."""
-        logits, labels = (tensor.cpu().numpy() for tensor in self._validation_logits(predict))
+        every, labels = (tensor.cpu().numpy() for tensor in self._validation_logits(predict))
+        logits = every[:, : self._classes]
         temperature = fit_temperature(logits, labels)
+        rejection = fit_rejection(
+            known_scores(every, self._classes, temperature),
+            score_kind(every.shape[1], self._classes),
+        )
         scores = softmax(logits, temperature)
         metrics = classification_metrics(scores, labels, self.data.class_names).to_dict()
+        figures = {key: metrics[key] for key in ("accuracy", "ece", "nll", "n")}
+        if self._background:
+            figures["false_positives"] = self._false_positives(torch.from_numpy(every), predict)
         settings = self.preprocessing
         shape = (None, settings.channels, settings.height, settings.width)
+        unit = "grey level 0..255" if settings.channels == 1 else "RGB, 0..255"
         return Export(
-            inputs=(ArraySpec("image", shape, "uint8", "grey level 0..255"),),
-            outputs=(ArraySpec("logits", (None, len(self.data.class_names)), "float32"),),
+            inputs=(ArraySpec("image", shape, "uint8", unit),),
+            outputs=(ArraySpec("logits", (None, every.shape[1]), "float32"),),
             probe=(self._validation[0][:PROBES].cpu(),),
             preprocessing=vars(settings),
             labels=self.data.class_names,
-            calibration={"temperature": temperature},
-            metrics={key: metrics[key] for key in ("accuracy", "ece", "nll", "n")},
+            calibration={
+                "temperature": temperature,
+                "rejection": rejection_to_mapping(rejection),
+            },
+            metrics=figures,
             data={
                 "source": self.data.source,
                 "sha256": self.data.sha256,
@@ -146,9 +291,13 @@ class ImageClassificationLearning:
             },
         )
 
-    def _validation_logits(self, predict: Predict, batch: int = 1000) -> tuple[Tensor, Tensor]:
+    def _validation_logits(self, predict: Predict) -> tuple[Tensor, Tensor]:
         images, labels = self._validation
-        return torch.cat([predict(part) for part in torch.split(images, batch)]), labels
+        return _in_parts(predict, images), labels
+
+
+def _in_parts(predict: Predict, images: Tensor, batch: int = 1000) -> Tensor:
+    return torch.cat([predict(part) for part in torch.split(images, batch)])
 
 
 def prepare_all(

@@ -139,6 +139,8 @@ class Trainer:
         if self._init is not None:
             self._begin_with(self._init)
         self.network.to(self.device)
+        # Convolutions are faster so, on every kind of device; other tensors stay as they are.
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.device.type == "cpu":
             indices = torch.arange(self._batch)
             inputs, _ = self.learning.batch(indices, _generator(0), self._share)

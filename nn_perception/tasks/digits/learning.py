@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from nn_perception.datasets.arrays import ImageSet
 from nn_perception.datasets.builtin import load_builtin_digits
 from nn_perception.datasets.images import load_image_set
 from nn_perception.datasets.mnist import find_mnist, has_mnist, load_mnist
-from nn_perception.tasks.classification import prepare_image
+from nn_perception.tasks.classification import ImagePreprocessing, prepare_image
 from nn_perception.tasks.digits.pipeline import PREPROCESSING
 from nn_perception.training.image_classification import ImageClassificationLearning
 
@@ -58,7 +59,20 @@ class DigitLearning(ImageClassificationLearning):
     task = "digits"
     recipes = "nn_perception.tasks.digits.recipes"
     default_network = "digit_cnn"
-    preprocessing = PREPROCESSING
+
+    @classmethod
+    def preprocessing_of(cls, arguments: Any) -> ImagePreprocessing:
+        """Every network of this task takes pictures as MNIST has them."""
+        return PREPROCESSING
+
+    @classmethod
+    def negatives(
+        cls, images: npt.NDArray[np.uint8], count: int, seed: int
+    ) -> npt.NDArray[np.uint8]:
+        """Make letters, strokes and textures; see `digit_negatives`."""
+        from nn_perception.datasets.negatives import digit_negatives
+
+        return digit_negatives(count, seed)[:, None]
 
     @classmethod
     def load_data(cls, data: Path | None) -> ImageSet:
