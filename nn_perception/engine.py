@@ -15,6 +15,7 @@ from nn_perception.errors import BundleError, ConfigError, DeviceError, EngineEr
 Array = npt.NDArray[Any]
 
 BACKENDS = ("auto", "onnxruntime", "torch")
+PRECISIONS = ("float32", "half", "auto")
 
 
 class Engine(Protocol):
@@ -92,7 +93,11 @@ def cuda_is_likely() -> bool:
 
 
 def create_engine(
-    bundle: Bundle, device: str = "auto", threads: int = 1, backend: str = "auto"
+    bundle: Bundle,
+    device: str = "auto",
+    threads: int = 1,
+    backend: str = "auto",
+    precision: str = "float32",
 ) -> Engine:
     """Build the engine for a bundle.
 
@@ -102,14 +107,18 @@ def create_engine(
             ``"cuda:N"``.
         threads: CPU threads of one call.
         backend: ``"auto"`` (ONNX Runtime on a CPU, torch on a GPU), ``"onnxruntime"``, ``"torch"``.
+        precision: ``"float32"``, ``"half"`` (on a GPU only) or ``"auto"`` (half where there is a
+            GPU). Outputs are float32 in any case.
 
     Raises:
-        DeviceError: a device asked for by name is not there.
+        DeviceError: a device asked for by name is not there, or half precision without a GPU.
         BundleError: the network cannot be built from the bundle.
-        ConfigError: an unknown device or backend.
+        ConfigError: an unknown device, backend or precision.
     """
     if backend not in BACKENDS:
         raise ConfigError(f"unknown engine backend '{backend}'; expected one of {BACKENDS}")
+    if precision not in PRECISIONS:
+        raise ConfigError(f"unknown precision '{precision}'; expected one of {PRECISIONS}")
     if threads < 1:
         raise ConfigError(f"an engine needs at least 1 thread, got {threads}")
     kind = device.partition(":")[0]
@@ -118,9 +127,14 @@ def create_engine(
     if kind == "cuda" and backend == "onnxruntime":
         raise ConfigError("the onnxruntime backend runs on the CPU; choose backend torch for cuda")
     if kind == "cuda" or (kind == "auto" and backend != "onnxruntime" and cuda_is_likely()):
-        engine = _cuda_engine(bundle, device)
+        engine = _cuda_engine(bundle, device, half=precision != "float32")
         if engine is not None:
             return engine
+    if precision == "half":
+        raise DeviceError(
+            "precision 'half' was asked for, and the network would run on the CPU, which is slower "
+            "with it: choose precision auto or float32, or a GPU"
+        )
     if backend == "torch":
         from nn_perception.engine_torch import TorchEngine
 
@@ -168,7 +182,7 @@ def _probe(spec: ArraySpec, generator: np.random.Generator, batch: int) -> Array
     return generator.standard_normal(shape).astype(spec.dtype)
 
 
-def _cuda_engine(bundle: Bundle, device: str) -> Engine | None:
+def _cuda_engine(bundle: Bundle, device: str, half: bool) -> Engine | None:
     """Return a GPU engine; None when ``device`` is auto and there is no GPU after all."""
     try:
         import torch
@@ -185,7 +199,7 @@ def _cuda_engine(bundle: Bundle, device: str) -> Engine | None:
         )
     from nn_perception.engine_torch import TorchEngine
 
-    return TorchEngine(bundle, "cuda:0" if device == "auto" else device)
+    return TorchEngine(bundle, "cuda:0" if device == "auto" else device, half=half)
 
 
 def _first_line(error: Exception) -> str:

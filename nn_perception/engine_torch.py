@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,23 +37,31 @@ def network_from_bundle(bundle: Bundle) -> torch.nn.Module:
 class TorchEngine:
     """Runs the network with torch.
 
-    On a GPU, each batch size that occurs is captured once as a CUDA graph over static buffers;
-    a call then is one copy in, one launch, one copy out. The number of graphs is bounded.
+    On a GPU, batches are captured as CUDA graphs over static buffers; a call then is one copy in,
+    one launch, one copy out. A camera frame has another number of regions each time: batches are
+    filled up to the next power of two, so that few graphs serve all sizes. The number of graphs is
+    bounded.
     """
 
     backend = "torch"
     max_graphs = 16
 
-    def __init__(self, bundle: Bundle, device: str = "cpu", threads: int = 1) -> None:
+    def __init__(
+        self, bundle: Bundle, device: str = "cpu", threads: int = 1, half: bool = False
+    ) -> None:
+        """Build the network; ``half`` is for a GPU, and outputs are float32 all the same."""
         try:
             self._device = torch.device(device)
             self._network = network_from_bundle(bundle).to(self._device)
         except (RuntimeError, AssertionError) as error:
             raise DeviceError(f"cannot use device '{device}': {error}") from None
+        if half:
+            self._network = HalfPrecision(self._network, self._device.type)
         self.device = str(self._device)
+        self.precision = "half" if half else "float32"
         if self._device.type == "cpu":
             torch.set_num_threads(threads)  # torch has one number for the whole process
-        self._graphs: dict[tuple[Any, ...], _Graph] = {}
+        self._graphs: dict[tuple[Any, ...], Any] = {}
 
     @torch.inference_mode()
     def __call__(self, *inputs: Array) -> tuple[Array, ...]:
@@ -67,25 +76,56 @@ class TorchEngine:
 
     def bare_graph(self) -> torch.cuda.CUDAGraph:
         """Return the graph captured last, for the benchmark to compare a call with."""
-        return next(reversed(self._graphs.values())).graph
+        graph: torch.cuda.CUDAGraph = next(reversed(self._graphs.values())).graph
+        return graph
 
     def _run_graph(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
-        key = tuple((array.shape, array.dtype.str) for array in inputs)
-        graph = self._graphs.get(key)
+        """Run the graph of the batch's size class; each input has the batch as its first axis."""
+        size = filled_up(len(inputs[0]))
+        key = (size, *((array.shape[1:], array.dtype.str) for array in inputs))
+        graph = self._graphs.pop(key, None)
         if graph is None:
-            if len(self._graphs) >= self.max_graphs:
-                self._graphs.pop(next(iter(self._graphs)))
-            graph = self._graphs[key] = _Graph(self._network, inputs, self._device)
-        return graph(inputs)
+            while len(self._graphs) >= self.max_graphs:
+                self._graphs.pop(next(iter(self._graphs)))  # the one not used for the longest time
+            graph = self._capture(size, inputs)
+        self._graphs[key] = graph
+        outputs: tuple[Array, ...] = graph(inputs)
+        return outputs
+
+    def _capture(self, size: int, inputs: tuple[Array, ...]) -> Callable[..., Any]:
+        shapes = [(size, *array.shape[1:]) for array in inputs]
+        static = [np.zeros(s, array.dtype) for s, array in zip(shapes, inputs, strict=True)]
+        return _Graph(self._network, static, self._device)
+
+
+def filled_up(count: int) -> int:
+    """Return the next power of two, 1 at least: the batch size that ``count`` rows run in."""
+    return 1 << max(0, count - 1).bit_length()
+
+
+class HalfPrecision(torch.nn.Module):
+    """A network with weights of 16 bits; what needs more (sums, soft-max) torch does in 32."""
+
+    def __init__(self, network: torch.nn.Module, device_type: str) -> None:
+        super().__init__()
+        self._network = network.half()
+        self._device_type = device_type
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Run the network; floating outputs are float32."""
+        # Without the cache: a CUDA graph must not keep tensors that live until autocast ends.
+        with torch.autocast(self._device_type, torch.float16, cache_enabled=False):
+            outputs = _as_tuple(self._network(*inputs))
+        return tuple(out.float() if out.is_floating_point() else out for out in outputs)
 
 
 class _Graph:
     """One captured CUDA graph, with pinned host buffers on both sides."""
 
     def __init__(
-        self, network: torch.nn.Module, inputs: tuple[Array, ...], device: torch.device
+        self, network: torch.nn.Module, inputs: Sequence[Array], device: torch.device
     ) -> None:
-        self._host_in = [torch.from_numpy(array.copy()).pin_memory() for array in inputs]
+        self._host_in = [torch.from_numpy(array).pin_memory() for array in inputs]
         self._device_in = [tensor.to(device) for tensor in self._host_in]
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         with torch.cuda.stream(self._stream):
@@ -102,8 +142,10 @@ class _Graph:
         ]
 
     def __call__(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Run on as many rows as there are; what the rows behind them hold changes nothing."""
+        count = len(inputs[0])
         for host, array in zip(self._host_in, inputs, strict=True):
-            host.numpy()[...] = array
+            host.numpy()[:count] = array
         with torch.cuda.stream(self._stream):
             for static, host in zip(self._device_in, self._host_in, strict=True):
                 static.copy_(host, non_blocking=True)
@@ -111,7 +153,7 @@ class _Graph:
             for host, out in zip(self._host_out, self._device_out, strict=True):
                 host.copy_(out, non_blocking=True)
         self._stream.synchronize()
-        return tuple(host.numpy() for host in self._host_out)
+        return tuple(host.numpy()[:count] for host in self._host_out)
 
 
 def _as_tuple(outputs: Any) -> tuple[torch.Tensor, ...]:

@@ -107,3 +107,96 @@ def test_torch_engine_refuses_tensors_of_another_network(make_bundle, tiny_bundl
         create_engine(
             dataclasses.replace(tiny_bundle, tensors=other.tensors), "cpu", backend="torch"
         )
+
+
+def test_half_precision_is_for_a_gpu(tiny_bundle):
+    for backend in ("auto", "onnxruntime", "torch"):
+        with pytest.raises(DeviceError, match="half"):
+            create_engine(tiny_bundle, "cpu", backend=backend, precision="half")
+    assert create_engine(tiny_bundle, "cpu", precision="auto").device == "cpu"
+    with pytest.raises(ConfigError, match="int8"):
+        create_engine(tiny_bundle, "cpu", precision="int8")
+
+
+@pytest.mark.parametrize("network", ["mlp", "lecture_cnn", "digit_cnn"])
+def test_half_precision_changes_little_and_gives_float32(make_bundle, network):
+    """On a CPU, where torch can do it, too, if slowly."""
+    torch = pytest.importorskip("torch")
+    from nn_perception.engine_torch import HalfPrecision, network_from_bundle
+
+    bundle = make_bundle(network=network, seed=3)
+    images = torch.from_numpy(probe_inputs(bundle, seed=5, batch=7)[0])
+    with torch.inference_mode():
+        expected = network_from_bundle(bundle)(images)
+        (found,) = HalfPrecision(network_from_bundle(bundle), "cpu")(images)
+    assert found.dtype == torch.float32
+    assert 0.0 < (found - expected).abs().max() < 0.02 * expected.abs().max()
+
+
+@pytest.fixture
+def graph_engine(tiny_bundle):
+    """A torch engine as it calls its graphs on a GPU; eager calls of a fixed size stand in."""
+    torch = pytest.importorskip("torch")
+    from nn_perception.engine_torch import TorchEngine
+
+    class Graphs(TorchEngine):
+        captured = ()
+
+        def _capture(self, size, inputs):
+            self.captured += (size,)
+            static = np.zeros((size, *inputs[0].shape[1:]), inputs[0].dtype)
+
+            def run(rows):
+                static[: len(rows[0])] = rows[0]
+                return (self._network(torch.from_numpy(static)).numpy()[: len(rows[0])],)
+
+            return run
+
+        @torch.inference_mode()
+        def __call__(self, *inputs):
+            return self._run_graph(inputs)
+
+    return Graphs(tiny_bundle)
+
+
+def test_batches_of_any_size_share_a_few_graphs(graph_engine, tiny_bundle):
+    plain = create_engine(tiny_bundle, "cpu", backend="torch")
+    draws = np.random.default_rng(0)
+    for count in [1, 128, 3, *draws.integers(1, 129, 60).tolist()]:
+        (images,) = probe_inputs(tiny_bundle, seed=count, batch=count)
+        found, expected = graph_engine(images)[0], plain(images)[0]
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert len(graph_engine.captured) == len(set(graph_engine.captured)) <= 8
+    assert all(size & (size - 1) == 0 for size in graph_engine.captured)
+
+
+def test_the_graph_that_was_not_used_for_the_longest_time_goes(graph_engine, tiny_bundle):
+    graph_engine.max_graphs = 2
+    for count in (1, 2, 1, 4, 1, 2):
+        graph_engine(*probe_inputs(tiny_bundle, batch=count))
+    assert graph_engine.captured == (1, 2, 4, 2)
+
+
+def test_sizes_of_batches():
+    pytest.importorskip("torch")
+    from nn_perception.engine_torch import filled_up
+
+    assert [filled_up(n) for n in (0, 1, 2, 3, 4, 5, 127, 128, 129)] == [
+        1, 1, 2, 4, 4, 8, 128, 128, 256,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("precision", ["float32", "half"])
+def test_a_gpu_gives_what_the_cpu_gives(make_bundle, precision):
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU here")
+    bundle = make_bundle(network="digit_cnn", seed=3)
+    ours = create_engine(bundle, "cuda", precision=precision)
+    plain = create_engine(bundle, "cpu")
+    for count in (5, 1, 64, 3, 7):
+        (images,) = probe_inputs(bundle, seed=count, batch=count)
+        expected = plain(images)[0]
+        tolerance = (1e-3 if precision == "float32" else 2e-2) * np.abs(expected).max()
+        np.testing.assert_allclose(ours(images)[0], expected, atol=tolerance)
