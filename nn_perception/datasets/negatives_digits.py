@@ -1,0 +1,365 @@
+"""What a digit reader may be given that is no digit, in MNIST's format, made by rule.
+
+Nothing here comes from a data set: letters are OpenCV's Hershey strokes, the rest is geometry and
+noise. They teach a network where digits end ("Deep anomaly detection with outlier exposure",
+Hendrycks et al., 2019).
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from nn_perception.datasets import negatives_textures as textures
+
+DIGIT_LOOKALIKES = {
+    "0": "OoQDa@",
+    "1": "IliJj|!/\\()[]'`",
+    "2": "Zz?",
+    "3": "}{",
+    "4": "Yy",
+    "5": "Ss$",
+    "6": "bG",
+    "7": "T>",
+    "8": "B&",
+    "9": "gq",
+}
+"""Characters that a hand may write as it writes the digit: they are neither taught nor tested as
+"no digit". A ring, and one upright bar, are left out for the same reason."""
+
+FOREIGN_CHARACTERS = "".join(
+    sorted(
+        set(string.ascii_letters + "#*+=^~<%") - set("".join(DIGIT_LOOKALIKES.values())),
+    )
+)
+SCRIPT_CHARACTERS = "AHKMNRWXhkmnwx"
+"""In script faces more letters resemble digits (Q a 2, F a 7): only these do not."""
+
+_SIMPLE_FACES = (
+    cv2.FONT_HERSHEY_SIMPLEX,
+    cv2.FONT_HERSHEY_PLAIN,
+    cv2.FONT_HERSHEY_DUPLEX,
+    cv2.FONT_HERSHEY_COMPLEX,
+    cv2.FONT_HERSHEY_TRIPLEX,
+    cv2.FONT_HERSHEY_COMPLEX_SMALL,
+)
+_SCRIPT_FACES = (cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX)
+
+SIDE = 28
+"""Side of MNIST's pictures, pixels."""
+BOX = 20
+"""Longer side of the ink in them, pixels."""
+CANVAS = 84
+"""Side of the square that is drawn on before it is reduced, pixels: three to one."""
+FITTED_SHARE = 0.8
+"""Share of drawings that are fitted and centred; the others stand where they were drawn."""
+
+BAR_ELONGATION = 3.2
+BAR_LEAN_DEG = 50.0
+
+UInt8Image = NDArray[np.uint8]
+_Draw = Callable[[np.random.Generator], UInt8Image]
+
+
+def digit_negatives(count: int, seed: int) -> UInt8Image:
+    """Return pictures that are no digits, uint8 (count, 28, 28), bright on black.
+
+    Letters, pen strokes, lines, shapes and thresholded textures are mostly fitted and centred as
+    MNIST's digits are; others are whole frames of noise, texture or an even grey. The same seed
+    gives the same pictures, and fewer of them are the first of more.
+    """
+    rng = np.random.default_rng(seed)
+    makers = [maker for maker, _ in _KINDS]
+    limits = np.cumsum([share for _, share in _KINDS])
+    limits /= limits[-1]
+    pictures = np.empty((count, SIDE, SIDE), np.uint8)
+    for index in range(count):
+        kind = int(np.searchsorted(limits, rng.random(), side="right"))
+        picture = makers[kind](rng)
+        while is_bar(picture):
+            picture = makers[kind](rng)
+        pictures[index] = picture
+    return pictures
+
+
+def is_bar(picture: UInt8Image) -> bool:
+    """Tell whether all ink is one slim upright or leaning bar, which is how a 1 is written.
+
+    Judged by the axes of inertia of the ink: the length is more than `BAR_ELONGATION` times the
+    width, and leans less than `BAR_LEAN_DEG` from upright.
+    """
+    moments = cv2.moments(picture)
+    if not moments["m00"]:
+        return False
+    xx, xy, yy = (moments[name] / moments["m00"] for name in ("mu20", "mu11", "mu02"))
+    mean, spread = (xx + yy) / 2, float(np.hypot((xx - yy) / 2, xy))
+    if mean + spread < BAR_ELONGATION**2 * (mean - spread):
+        return False
+    lean_deg = np.rad2deg(0.5 * np.arctan2(2 * xy, yy - xx))
+    return bool(abs(lean_deg) < BAR_LEAN_DEG)
+
+
+def fit_ink(ink: UInt8Image, box: int = BOX, side: int = SIDE) -> UInt8Image:
+    """Bring a drawing to MNIST's format: ink in a box, its centre of mass in the centre.
+
+    Args:
+        ink: (H, W), bright on black; at least one pixel must be bright.
+        box: longer side of the ink after reduction, pixels.
+        side: side of the result, pixels.
+    """
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    cut = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    scale = box / max(cut.shape)
+    width, height = (max(1, round(length * scale)) for length in cut.shape[::-1])
+    small = np.asarray(cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    weight = small.astype(np.float64)
+    mass = max(float(weight.sum()), 1.0)
+    cx = float(weight.sum(axis=0) @ np.arange(width)) / mass
+    cy = float(weight.sum(axis=1) @ np.arange(height)) / mass
+    left = min(max(round((side - 1) / 2 - cx), 0), side - width)
+    top = min(max(round((side - 1) / 2 - cy), 0), side - height)
+    picture = np.zeros((side, side), np.uint8)
+    picture[top : top + height, left : left + width] = small
+    return picture
+
+
+def warp_ink(
+    rng: np.random.Generator, ink: UInt8Image, *, turn_deg: float = 15.0, elastic: float = 0.03
+) -> UInt8Image:
+    """Turn, shear, scale and bend a square drawing, as another hand would draw it.
+
+    Args:
+        rng: source of chance.
+        ink: (S, S), bright on black.
+        turn_deg: largest turn, degrees either way; more would make a Z of an N.
+        elastic: standard deviation of the bending, as a share of S.
+    """
+    size = ink.shape[0]
+    angle = np.deg2rad(rng.uniform(-turn_deg, turn_deg))
+    shear, (sx, sy) = rng.uniform(-0.3, 0.3), rng.uniform(0.8, 1.1, 2)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = turn @ np.array([[1 / sx, shear], [0.0, 1 / sy]])
+    axis = np.arange(size) - (size - 1) / 2
+    u = matrix[0, 0] * axis[None] + matrix[0, 1] * axis[:, None] + (size - 1) / 2
+    v = matrix[1, 0] * axis[None] + matrix[1, 1] * axis[:, None] + (size - 1) / 2
+    knots = rng.normal(0.0, elastic * size, (5, 5, 2)).astype(np.float32)
+    bend = cv2.resize(knots, (size, size), interpolation=cv2.INTER_CUBIC)
+    x_map = (u + bend[..., 0]).astype(np.float32)
+    y_map = (v + bend[..., 1]).astype(np.float32)
+    return np.asarray(cv2.remap(ink, x_map, y_map, cv2.INTER_LINEAR), np.uint8)
+
+
+def draw_glyphs(rng: np.random.Generator, text: str, face: int, size: int = CANVAS) -> UInt8Image:
+    """Draw characters with Hershey strokes into the middle of a black square."""
+    thickness = int(rng.integers(2, max(3, size // 9)))
+    (width, height), baseline = cv2.getTextSize(text, face, 1.0, thickness)
+    scale = rng.uniform(0.6, 0.75) * size / max(width, height + baseline)
+    (width, height), baseline = cv2.getTextSize(text, face, scale, thickness)
+    origin = ((size - width) // 2, (size + height - baseline // 2) // 2)
+    ink = np.zeros((size, size), np.uint8)
+    cv2.putText(ink, text, origin, face, scale, 255, thickness, cv2.LINE_AA)
+    return ink
+
+
+def _letter(rng: np.random.Generator) -> UInt8Image:
+    script = rng.random() < 0.15
+    faces, letters = (
+        (_SCRIPT_FACES, SCRIPT_CHARACTERS) if script else (_SIMPLE_FACES, FOREIGN_CHARACTERS)
+    )
+    face = faces[int(rng.integers(len(faces)))]
+    if rng.random() < 0.25:
+        face |= cv2.FONT_ITALIC
+    character = letters[int(rng.integers(len(letters)))]
+    return _finish(rng, warp_ink(rng, draw_glyphs(rng, character, face)))
+
+
+def _word(rng: np.random.Generator) -> UInt8Image:
+    """Two or three letters at once: a finder that failed to part them."""
+    letters = rng.choice(list(FOREIGN_CHARACTERS), int(rng.integers(2, 4)))
+    face = _SIMPLE_FACES[int(rng.integers(len(_SIMPLE_FACES)))]
+    return _finish(rng, warp_ink(rng, draw_glyphs(rng, "".join(letters), face)))
+
+
+def _stroke(rng: np.random.Generator) -> UInt8Image:
+    """One to five pen strokes; one alone has many turns, since few turns make a 1, 2, 3 or 7."""
+    ink = np.zeros((CANVAS, CANVAS), np.uint8)
+    strokes = 1 if rng.random() < 0.15 else int(rng.integers(2, 6))
+    thickness = int(rng.integers(3, 11))
+    for _ in range(strokes):
+        knots = int(rng.integers(8, 12)) if strokes == 1 else int(rng.integers(2, 6))
+        points: NDArray[np.floating] = rng.uniform(0.12, 0.88, (knots, 2)) * CANVAS
+        if rng.random() < 0.65:
+            points = _smooth(points)
+        _polyline(ink, points, thickness)
+    return _finish(rng, ink)
+
+
+def _sign(rng: np.random.Generator) -> UInt8Image:
+    """Crosses, ticks, arrows, stars, combs, ladders: signs of few straight strokes."""
+    ink = np.zeros((CANVAS, CANVAS), np.uint8)
+    draw = (_star, _arrow, _comb, _angle)[int(rng.integers(4))]
+    draw(rng, ink, int(rng.integers(3, 11)), 0.36 * CANVAS)
+    return _finish(rng, warp_ink(rng, ink))
+
+
+def _star(rng: np.random.Generator, ink: UInt8Image, thickness: int, reach: float) -> None:
+    """Three to eight arms."""
+    arms = int(rng.integers(3, 9))
+    angles = rng.uniform(0.0, np.pi) + 2 * np.pi * np.arange(arms) / arms
+    angles += rng.normal(0.0, 0.1, arms)
+    tips = rng.uniform(0.6, 1.0, arms)[:, None] * _directions(angles) * reach
+    for tip in tips:
+        _polyline(ink, CANVAS / 2 + np.array([[0.0, 0.0], tip]), thickness)
+
+
+def _arrow(rng: np.random.Generator, ink: UInt8Image, thickness: int, reach: float) -> None:
+    tip = reach * _directions(rng.uniform(0.0, 2 * np.pi, 1))[0]
+    ends = np.round(CANVAS / 2 + np.array([-tip, tip])).astype(np.int32).tolist()
+    head = rng.uniform(0.25, 0.5)
+    cv2.arrowedLine(ink, ends[0], ends[1], 255, thickness, cv2.LINE_AA, 0, head)
+
+
+def _comb(rng: np.random.Generator, ink: UInt8Image, thickness: int, reach: float) -> None:
+    """Three or four parallel strokes, at times with one across."""
+    for offset in np.linspace(-reach, reach, int(rng.integers(3, 5))):
+        ends = np.array([[-reach * rng.uniform(0.5, 1.0), offset], [reach, offset]])
+        _polyline(ink, CANVAS / 2 + ends, thickness)
+    if rng.random() < 0.6:
+        _polyline(ink, CANVAS / 2 + np.array([[0.0, -reach], [0.0, reach]]), thickness)
+
+
+def _angle(rng: np.random.Generator, ink: UInt8Image, thickness: int, reach: float) -> None:
+    """A tick, or an angle that opens upwards or to the right: 7 opens to the lower left."""
+    middle, half = rng.uniform(-0.7, -0.05) * np.pi, rng.uniform(0.12, 0.3) * np.pi
+    arms = reach * _directions(np.array([middle + half, middle - half]))
+    arms[0] *= rng.uniform(0.3, 1.0)
+    _polyline(ink, CANVAS / 2 + np.array([arms[0], [0.0, 0.0], arms[1]]), thickness)
+
+
+def _shape(rng: np.random.Generator) -> UInt8Image:
+    """Filled or outlined polygons and blobs; no rings, and no shape as slim as a 1."""
+    ink = np.zeros((CANVAS, CANVAS), np.uint8)
+    for _ in range(int(rng.integers(1, 4))):
+        if rng.random() < 0.3:
+            centre = tuple(int(v) for v in rng.integers(CANVAS // 3, 2 * CANVAS // 3, 2))
+            axes = tuple(int(v) for v in rng.integers(CANVAS // 6, CANVAS // 3, 2))
+            cv2.ellipse(ink, centre, axes, rng.uniform(0, 180), 0, 360, 255, -1, cv2.LINE_AA)
+            continue
+        corners = int(rng.integers(3, 7))
+        angles = np.sort(rng.uniform(0.0, 2 * np.pi, corners))
+        radii = rng.uniform(0.2, 0.42, corners) * CANVAS
+        points = CANVAS / 2 + radii[:, None] * _directions(angles)
+        if corners <= 4 and rng.random() < 0.5:  # many corners in outline would be a 0
+            _polyline(ink, np.vstack([points, points[:1]]), int(rng.integers(3, 10)))
+        else:
+            cv2.fillPoly(ink, [np.round(points).astype(np.int32)], 255, cv2.LINE_AA)
+    return _finish(rng, ink)
+
+
+def _edge(rng: np.random.Generator) -> UInt8Image:
+    """Lines cut by the crop, corners of boxes, half-planes: the border is always touched."""
+    ink = np.zeros((CANVAS, CANVAS), np.uint8)
+    kind = int(rng.integers(4))
+    far = 2.0 * CANVAS
+    centre = rng.uniform(0.15, 0.85, 2) * CANVAS
+    if kind == 0:  # long lines, one alone lying rather than upright
+        for number in range(int(rng.integers(1, 4))):
+            angle = rng.uniform(-0.9, 0.9) if number == 0 else rng.uniform(0.0, np.pi)
+            along = far * np.array([np.cos(angle), np.sin(angle)])
+            middle = rng.uniform(0.15, 0.85, 2) * CANVAS
+            _polyline(ink, np.array([middle - along, middle + along]), int(rng.integers(2, 13)))
+    elif kind in (1, 2):  # a corner, as line or as area
+        start = rng.uniform(0.0, 2 * np.pi) if kind == 2 else rng.integers(4) * np.pi / 2
+        angles = start + np.array([0.0, np.pi / 2]) + rng.normal(0.0, 0.15, 2)
+        arms = centre + far * _directions(angles)
+        points = np.array([arms[0], centre, arms[1]])
+        if kind == 1:
+            _polyline(ink, points, int(rng.integers(2, 13)))
+        else:
+            cv2.fillPoly(ink, [np.round(points).astype(np.int32)], 255, cv2.LINE_AA)
+    else:  # a half-plane
+        angle = rng.uniform(0.0, 2 * np.pi)
+        normal = np.array([np.cos(angle), np.sin(angle)])
+        along = np.array([-normal[1], normal[0]]) * far
+        points = np.array([centre + along, centre - along, centre - along + far * normal])
+        points = np.vstack([points, points[0] + far * normal])
+        cv2.fillPoly(ink, [np.round(points).astype(np.int32)], 255, cv2.LINE_AA)
+    level = rng.uniform(0.3, 1.0)
+    return _reduce(np.asarray(ink * level, np.uint8))
+
+
+def _patch(rng: np.random.Generator) -> UInt8Image:
+    """A thresholded texture, as a finder sees grass or gravel; fitted to the box or not."""
+    picture = (
+        textures.power_noise(rng, 48, rng.uniform(0.4, 2.0))
+        if rng.random() < 0.6
+        else textures.random_texture(rng, 48)
+    )
+    threshold = float(np.quantile(picture, rng.uniform(0.4, 0.85)))
+    ink = np.where(picture > threshold, 255, 0).astype(np.uint8)
+    if rng.random() < 0.4:  # what a finder cuts out: one connected piece
+        number, areas, stats, _ = cv2.connectedComponentsWithStats(ink)
+        if number > 1:
+            best = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+            ink = np.where(areas == best, 255, 0).astype(np.uint8)
+    if not ink.any():
+        ink[:] = 255
+    return _finish(rng, ink)
+
+
+def _texture(rng: np.random.Generator) -> UInt8Image:
+    """A whole frame without any ink: texture, noise, an even grey."""
+    picture = textures.to_uint8(textures.random_texture(rng, SIDE))
+    # prepare_image turns frames of a bright border round: the network never sees them.
+    border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+    return picture if border.mean() < 127.5 else np.subtract(255, picture, dtype=np.uint8)
+
+
+_KINDS: tuple[tuple[_Draw, float], ...] = (
+    (_letter, 0.30),
+    (_word, 0.05),
+    (_stroke, 0.13),
+    (_sign, 0.10),
+    (_shape, 0.10),
+    (_edge, 0.10),
+    (_patch, 0.10),
+    (_texture, 0.12),
+)
+
+
+def _finish(rng: np.random.Generator, ink: UInt8Image) -> UInt8Image:
+    """Reduce to 28 x 28: mostly fitted and centred, of random softness."""
+    if not ink.any():
+        ink[ink.shape[0] // 2, ink.shape[1] // 2] = 255
+    picture = fit_ink(ink) if rng.random() < FITTED_SHARE else _reduce(ink)
+    if rng.random() < 0.3:
+        soft = cv2.GaussianBlur(picture, (3, 3), rng.uniform(0.3, 0.8))
+        picture = np.asarray(soft, np.uint8)
+    if rng.random() < 0.3:  # thin pens are grey in MNIST, and strong ones are white
+        picture = np.clip(picture * rng.uniform(0.6, 1.6), 0, 255).astype(np.uint8)
+    return picture
+
+
+def _reduce(ink: UInt8Image) -> UInt8Image:
+    return np.asarray(cv2.resize(ink, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _directions(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def _polyline(ink: UInt8Image, points: NDArray[np.floating], thickness: int) -> None:
+    cv2.polylines(ink, [np.round(points).astype(np.int32)], False, 255, thickness, cv2.LINE_AA)
+
+
+def _smooth(points: NDArray[np.floating], rounds: int = 3) -> NDArray[np.floating]:
+    """Cut the corners of a polyline (Chaikin): a smooth stroke."""
+    for _ in range(rounds):
+        first, second = points[:-1], points[1:]
+        cut = np.stack([0.75 * first + 0.25 * second, 0.25 * first + 0.75 * second], axis=1)
+        points = np.vstack([points[:1], cut.reshape(-1, 2), points[-1:]])
+    return points
