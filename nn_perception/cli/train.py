@@ -9,8 +9,9 @@ from pathlib import Path
 HELP = "train a network for a task and write a bundle"
 DESCRIPTION = """Train a network for a task and write a bundle.
 
-Without --config the task's own recipe for the network is used; key=value changes single keys of
-it, such as:  nn-perception train digits network=mlp epochs=5 augment.rotate_deg=10
+Without --config the task's own recipe for the network is used, or the one that --recipe names;
+key=value changes single keys of it, such as:
+  nn-perception train digits network=mlp epochs=5 augment.rotate_deg=10
 An interrupted run goes on where it was when the same command is given again. Under torchrun the
 batch is divided among the processes.
 """
@@ -23,9 +24,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="YAML file with any of the keys"
     )
+    parser.add_argument(
+        "--recipe", metavar="NAME", help="one of the task's recipes, such as digit_best"
+    )
     parser.add_argument("--data", type=Path, metavar="DIR", help="training data of the task")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="the bundle to write (default: runs/TASK-NETWORK)"
+        "--out", type=Path, metavar="DIR", help="the bundle to write (default: runs/TASK-RECIPE)"
     )
     parser.add_argument(
         "--init",
@@ -51,11 +55,11 @@ def run(arguments: argparse.Namespace) -> int:
         if getattr(arguments, key) is not None:
             overrides[key] = getattr(arguments, key)
     from_file = read_yaml(arguments.config) if arguments.config else {}
-    config = resolve_config(arguments.task, from_file, overrides)
+    config = resolve_config(arguments.task, from_file, overrides, arguments.recipe)
     if arguments.show_config:
         print(to_yaml(config), end="")
         return 0
-    out = arguments.out or Path("runs") / f"{arguments.task}-{config.network}"
+    out = arguments.out or Path("runs") / f"{arguments.task}-{arguments.recipe or config.network}"
     trained = train_task(
         arguments.task,
         config,
@@ -79,6 +83,8 @@ def _command(arguments: argparse.Namespace) -> str:
     words = ["nn-perception", "train", arguments.task]
     if arguments.config:
         words += ["--config", arguments.config.name]
+    if arguments.recipe:
+        words += ["--recipe", arguments.recipe]
     if arguments.data:
         words += ["--data", "DIR"]
     if arguments.init:

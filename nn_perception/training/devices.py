@@ -80,19 +80,20 @@ def seed_device(seed: int, device: torch.device) -> None:
 def autocast(mode: str, device: torch.device) -> contextlib.AbstractContextManager[object]:
     """Return the bfloat16 autocast context of a mode (``auto``, ``on``, ``off``)."""
     enabled = mode == "on" or (
-        mode == "auto" and (device.type == "cuda" or _cpu_has_matrix_units())
+        mode == "auto" and (device.type == "cuda" or _cpu_has_bfloat16())
     )
     if not enabled:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-def _cpu_has_matrix_units() -> bool:
-    """Tell whether the CPU multiplies bfloat16 matrices in hardware; elsewhere it is slower."""
+def _cpu_has_bfloat16() -> bool:
+    """Tell whether the CPU multiplies bfloat16 in hardware; elsewhere it is slower."""
     try:
-        return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
 @contextlib.contextmanager

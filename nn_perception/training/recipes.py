@@ -1,4 +1,7 @@
-"""Recipes: the configuration with which a task's network is trained, one YAML file each."""
+"""Recipes: configurations with which a task's networks are trained, one YAML file each.
+
+A network's usual recipe bears its name; others, such as ``digit_best``, have names of their own.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def read_recipe(package: str, task: str, network: str) -> TrainingConfig:
     known = sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".yaml"))
     if network not in known:
         raise ConfigError(
-            f"task '{task}' has no recipe for network '{network}'{nearest(network, known)} "
+            f"task '{task}' has no recipe '{network}'{nearest(network, known)} "
             f"(there are: {', '.join(known)}); give a whole configuration by --config"
         )
     values = yaml.safe_load(folder.joinpath(f"{network}.yaml").read_text(encoding="utf-8"))

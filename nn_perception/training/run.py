@@ -44,11 +44,14 @@ class Trained:
 
 
 def resolve_config(
-    task: str, from_file: Mapping[str, Any], overrides: Mapping[str, Any]
+    task: str,
+    from_file: Mapping[str, Any],
+    overrides: Mapping[str, Any],
+    recipe: str | None = None,
 ) -> TrainingConfig:
     """Return the task's recipe, changed by a file's keys, changed by the command line's.
 
-    The network that is asked for decides which recipe is taken.
+    Without a recipe's name the network that is asked for decides which one is taken.
 
     Raises:
         TaskError: unknown task.
@@ -57,9 +60,9 @@ def resolve_config(
     learning: type[Learning] = get_task(task).load_learning()
     network = overrides.get("network", from_file.get("network"))
     try:
-        base = learning.recipe(network)
+        base = learning.recipe(recipe or network)
     except ConfigError:
-        if not from_file:
+        if recipe or not from_file:
             raise
         base = TrainingConfig(network=str(network))
     return from_mapping(
