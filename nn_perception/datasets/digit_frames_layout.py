@@ -1,0 +1,311 @@
+"""Where the digits of a generated frame lie: lines of handwriting on a sheet, seen by a camera.
+
+Coordinates are pixels counted from pixel edges: the first pixel of a row reaches from 0 to 1.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from nn_perception.datasets.arrays import ImageSet
+
+Float32Array = NDArray[np.float32]
+Float64Array = NDArray[np.float64]
+Range = tuple[float, float]
+
+TILE_BOX_PX = 20
+"""The larger side of a digit's ink in a tile: MNIST was made so."""
+PITCH = (1.6, 2.2)
+"""From line to line over the height of the text. Less, and lines could touch."""
+GAP = (0.15, 0.5)
+"""Between the boxes of neighbours over the height of the text, before perspective."""
+MIN_GAP_PX = 5.0
+EDGE_PX = 3
+"""No ink is nearer to the frame's edge."""
+
+_INK = 96  # of 255: what counts as ink when a tile is cut to its ink
+_STROKE_TILE_PX = 2.6  # a usual stroke of MNIST
+_MIN_STROKE_PX = 2.0  # in the frame
+_SUPERSAMPLING = 1.5
+
+
+class Placed(NamedTuple):
+    """One digit: which tile, its line, and how it gets from its tile into the frame."""
+
+    tile: int
+    line: int
+    matrix: Float64Array  # (3, 3), pixels of the tile -> pixels of the frame
+    scale: float  # pixels of the sheet for one of the tile
+
+
+class Written(NamedTuple):
+    """What is written in a frame; boxes are of the ink itself (coverage of at least a half)."""
+
+    coverage: Float32Array  # (H, W), 0 to 1: how much of each pixel is ink
+    boxes_xywh: Float32Array  # (N, 4)
+    labels: NDArray[np.int64]  # (N,)
+    lines: NDArray[np.int32]  # (N,)
+
+
+def view_of_sheet(
+    draw: np.random.Generator, size: tuple[int, int], tilt_deg: float, turn_deg: float
+) -> Float64Array:
+    """Return the homography (3, 3) from a sheet to the frame.
+
+    The sheet's origin is near the frame's centre, where one pixel of it is about one of the frame.
+    A pinhole camera with 40 to 65 degrees of horizontal view looks at it.
+
+    Args:
+        draw: source of random numbers.
+        size: rows and columns of the frame.
+        tilt_deg: largest angle between the sheet and the sensor.
+        turn_deg: largest angle in the sheet's plane.
+    """
+    height, width = size
+    focal_px = 0.5 * width / math.tan(math.radians(draw.uniform(40.0, 65.0)) / 2.0)
+    # Angle and axis of the tilt: small angles are as frequent as large ones.
+    tilt, around = math.radians(draw.uniform(0.0, tilt_deg)), draw.uniform(0.0, 2.0 * math.pi)
+    turn = math.radians(np.clip(draw.normal(0.0, turn_deg / 2.0), -turn_deg, turn_deg))
+    tilted, _ = cv2.Rodrigues(np.array([math.cos(around), math.sin(around), 0.0]) * tilt)
+    turned, _ = cv2.Rodrigues(np.array([0.0, 0.0, turn]))
+    rotation = tilted @ turned
+    camera = np.array([[focal_px, 0.0, width / 2], [0.0, focal_px, height / 2], [0.0, 0.0, 1.0]])
+    place = np.array([0.0, 0.0, focal_px])
+    return np.asarray(camera @ np.column_stack([rotation[:, 0], rotation[:, 1], place]))
+
+
+def project(matrix: Float64Array, points: Float64Array) -> Float64Array:
+    """Apply a homography (3, 3) to points (N, 2)."""
+    mapped = points @ matrix[:, :2].T + matrix[:, 2]
+    return np.asarray(mapped[:, :2] / mapped[:, 2:])
+
+
+def smallest_scale(matrix: Float64Array, corners: Float64Array) -> float:
+    """Return the pixels of the frame that one pixel of the sheet has at least at some points.
+
+    The smaller singular value of the homography's derivative at each of the points (N, 2).
+    """
+    step = 1e-3
+    here = project(matrix, corners)
+    across = (project(matrix, corners + np.array([step, 0.0])) - here) / step
+    down = (project(matrix, corners + np.array([0.0, step])) - here) / step
+    derivatives = np.stack([across, down], axis=2)
+    return float(np.linalg.svd(derivatives, compute_uv=False).min())
+
+
+def lay_out(
+    draw: np.random.Generator,
+    digits: ImageSet,
+    view: Float64Array,
+    block: Float64Array,
+    *,
+    max_lines: int,
+    max_digits: int,
+    height_px: Range,
+) -> list[Placed]:
+    """Write lines of digits into a rectangle of the sheet.
+
+    Args:
+        draw: source of random numbers.
+        digits: tiles.
+        view: see `view_of_sheet`.
+        block: (2, 2) upper left and lower right corner on the sheet, pixels.
+        max_lines: 1 to as many, and as fit.
+        max_digits: in a line, 1 to as many, and as fit.
+        height_px: of the text in the frame: the lower is the least anywhere.
+
+    Returns:
+        The digits in reading order; empty when not one fits.
+    """
+    (left, top), (right, bottom) = block
+    corners = np.array([[left, top], [right, top], [left, bottom], [right, bottom]])
+    low = height_px[0] / smallest_scale(view, corners) / _JITTER[0]
+    high = min(max(height_px[1], low), (bottom - top) / 1.3)
+    if high < low:
+        return []
+    base = math.exp(draw.uniform(math.log(low), math.log(high)))
+    pitch = base * draw.uniform(*PITCH)
+    rows = min(int(draw.integers(1, max_lines + 1)), 1 + int((bottom - top - 1.3 * base) / pitch))
+    first = top + 0.65 * base + draw.uniform(0, bottom - top - 1.3 * base - (rows - 1) * pitch)
+    indent = draw.uniform(0.0, 0.4) * (right - left)
+    placed: list[Placed] = []
+    for row in range(rows):
+        count = int(draw.integers(1, max_digits + 1))
+        start = left + indent * draw.uniform(0.6, 1.0)
+        y = first + row * pitch
+        placed += _write_line(draw, digits, view, row, (start, right, y), base, count)
+    return placed
+
+
+_JITTER = (0.93, 1.07)  # of the size of a digit within its line
+
+
+def _write_line(
+    draw: np.random.Generator,
+    digits: ImageSet,
+    view: Float64Array,
+    row: int,
+    place: tuple[float, float, float],
+    height: float,
+    count: int,
+) -> list[Placed]:
+    """Write one line from ``place`` (left, right, middle y) on; what does not fit is left out."""
+    x, right, y = place
+    slant = np.clip(draw.normal(0.0, 0.08), -0.2, 0.2)
+    drift = draw.uniform(-0.08, 0.08) * height / max(right - x, 1.0)
+    gap = draw.uniform(*GAP)
+    placed: list[Placed] = []
+    for _ in range(count):
+        index = int(draw.integers(len(digits)))
+        scale = height / TILE_BOX_PX * draw.uniform(*_JITTER)
+        angle = math.radians(np.clip(draw.normal(0.0, 2.5), -5.0, 5.0))
+        cos, sin = math.cos(angle) * scale, math.sin(angle) * scale
+        linear = np.array([[cos, -sin], [sin, cos]]) @ [[1.0, -slant], [0.0, 1.0]]
+        outline = _ink_corners(digits.images[index, ..., 0]) @ linear.T
+        low, high = outline.min(axis=0), outline.max(axis=0)
+        if x + high[0] - low[0] > right:
+            break
+        middle = y + drift * (x - place[0]) + draw.uniform(-0.05, 0.05) * height
+        shift = [x - low[0], middle - (low[1] + high[1]) / 2]
+        matrix = np.eye(3)
+        matrix[:2, :2], matrix[:2, 2] = linear, shift
+        placed.append(Placed(index, row, view @ matrix, scale))
+        x += high[0] - low[0] + max(gap * draw.uniform(0.8, 1.2) * height, MIN_GAP_PX)
+    return placed
+
+
+def _ink_corners(tile: NDArray[np.uint8]) -> Float64Array:
+    """Return the corners (4, 2) of the box of a tile's ink."""
+    rows, columns = np.nonzero(tile >= _INK)
+    if not len(rows):
+        rows = columns = np.array([0, tile.shape[0] - 1])
+    x0, x1, y0, y1 = columns.min(), columns.max() + 1, rows.min(), rows.max() + 1
+    return np.array([[x0, y0], [x1, y0], [x0, y1], [x1, y1]], np.float64)
+
+
+def write(
+    placed: list[Placed], digits: ImageSet, size: tuple[int, int], pen: float, min_px: float
+) -> Written:
+    """Put digits into a frame.
+
+    A digit that would leave the frame or come out smaller than ``min_px`` (its larger side) is
+    left out, and so is what lies beyond it in its line: a line has no holes.
+
+    Args:
+        placed: in reading order.
+        digits: tiles.
+        size: rows and columns of the frame.
+        pen: how much wider than the tile's own the strokes are on each side, in tile pixels.
+        min_px: see above.
+    """
+    coverage = np.zeros(size, np.float32)
+    boxes: list[Float32Array] = []
+    labels: list[int] = []
+    lines: list[int] = []
+    for line in sorted({each.line for each in placed}):
+        drawn = [
+            (each, _draw(each, digits.images[each.tile, ..., 0], size, pen))
+            for each in placed
+            if each.line == line
+        ]
+        for each, (patch, corner) in _longest_run(drawn, size, min_px):
+            boxes.append(_box(patch, corner))
+            labels.append(int(digits.labels[each.tile]))
+            lines.append(line)
+            part = coverage[
+                corner[1] : corner[1] + patch.shape[0], corner[0] : corner[0] + patch.shape[1]
+            ]
+            np.maximum(part, patch, out=part)
+    known = sorted(set(lines))
+    return Written(
+        coverage,
+        np.asarray(boxes, np.float32).reshape(-1, 4),
+        np.asarray(labels, np.int64),
+        np.asarray([known.index(line) for line in lines], np.int32),
+    )
+
+
+Drawn = tuple[Placed, tuple[Float32Array, tuple[int, int]]]
+
+
+def _longest_run(drawn: list[Drawn], size: tuple[int, int], min_px: float) -> list[Drawn]:
+    best: list[Drawn] = []
+    run: list[Drawn] = []
+    for entry in drawn:
+        patch, (x, y) = entry[1]
+        inside = (
+            x >= EDGE_PX
+            and y >= EDGE_PX
+            and x + patch.shape[1] <= size[1] - EDGE_PX
+            and y + patch.shape[0] <= size[0] - EDGE_PX
+        )
+        large = inside and (patch >= 0.5).any() and _box(patch, (0, 0))[2:].max() >= min_px
+        run = [*run, entry] if large else []
+        best = run if len(run) > len(best) else best
+    return best
+
+
+def _box(patch: Float32Array, corner: tuple[int, int]) -> Float32Array:
+    rows, columns = np.nonzero(patch >= 0.5)
+    left, top = columns.min(), rows.min()
+    width, height = columns.max() + 1 - left, rows.max() + 1 - top
+    return np.array([corner[0] + left, corner[1] + top, width, height], np.float32)
+
+
+def _draw(
+    placed: Placed, tile: NDArray[np.uint8], size: tuple[int, int], pen: float
+) -> tuple[Float32Array, tuple[int, int]]:
+    """Return the coverage of one digit and its upper left corner (x, y) in the frame."""
+    fine = max(1.0, placed.scale * _SUPERSAMPLING)
+    pen = max(pen, (_MIN_STROKE_PX / placed.scale - _STROKE_TILE_PX) / 2.0)
+    mask = widen(tile, fine, pen)
+    rows, columns = np.nonzero(mask > 0.0)
+    if not len(rows):
+        return np.zeros((1, 1), np.float32), (0, 0)
+    zoom = mask.shape[0] / tile.shape[0]
+    x0, x1, y0, y1 = columns.min(), columns.max() + 1, rows.min(), rows.max() + 1
+    outline = np.array([[x0, y0], [x1, y0], [x0, y1], [x1, y1]], np.float64) / zoom
+    seen = project(placed.matrix, outline)
+    left, top = np.floor(seen.min(axis=0)).astype(int) - 1
+    right, bottom = np.ceil(seen.max(axis=0)).astype(int) + 1
+    # OpenCV counts from pixel centres: half a pixel to and fro.
+    to_frame = _shift(-0.5 - left, -0.5 - top) @ placed.matrix @ np.diag([1 / zoom, 1 / zoom, 1.0])
+    matrix = to_frame @ _shift(0.5, 0.5)
+    patch = cv2.warpPerspective(mask, matrix, (int(right - left), int(bottom - top)))
+    return np.asarray(patch, np.float32), (int(left), int(top))
+
+
+def _shift(x: float, y: float) -> Float64Array:
+    return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
+
+
+def widen(tile: NDArray[np.uint8], zoom: float, pen: float) -> Float32Array:
+    """Enlarge a tile to a soft mask, 0 to 1, with strokes wider by ``pen`` tile pixels a side.
+
+    A pen that would break a stroke or close a loop is not taken: the digit must stay itself.
+    """
+    side = round(tile.shape[0] * zoom)
+    zoom = side / tile.shape[0]
+    large = cv2.resize(tile, (side, side), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    smooth = cv2.GaussianBlur(large / 255.0, (0, 0), 0.35 * zoom)
+    plain = np.clip((smooth - 0.45) * zoom + 0.5, 0.0, 1.0)
+    radius = round(abs(pen) * zoom)
+    if not radius:
+        return np.asarray(plain, np.float32)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    other = cv2.dilate(plain, kernel) if pen > 0.0 else cv2.erode(plain, kernel)
+    if _topology(np.asarray(other)) != _topology(plain):
+        return np.asarray(plain, np.float32)
+    return np.asarray(other, np.float32)
+
+
+def _topology(mask: NDArray[np.floating]) -> tuple[int, int]:
+    ink = (mask >= 0.5).astype(np.uint8)
+    parts, _ = cv2.connectedComponents(ink, connectivity=8)
+    holes, _ = cv2.connectedComponents(1 - ink, connectivity=4)
+    return parts, holes
