@@ -1,0 +1,1 @@
+"""Regions of a camera frame that a classifier looks at, and how they are cut."""

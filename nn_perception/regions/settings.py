@@ -1,0 +1,56 @@
+"""All gates of the search for digits, with their defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nn_perception.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class DigitFinderSettings:
+    """What counts as a digit. Lengths in px are of the searched image, see ``max_pixels``.
+
+    Attributes:
+        max_regions: candidates that are cut at most; the best are kept, the rest is counted.
+        max_pixels: a frame with more pixels is shrunk by a whole factor before the search. Crops
+            are cut from the full frame all the same.
+        min_contrast: least difference between ink and ground, grey levels.
+        relative_threshold: what is ink, as a fraction of the strongest contrast nearby.
+        min_size_px: least longer side of a digit's box.
+        max_size_fraction: greatest longer side, as a fraction of the frame's shorter side.
+        min_aspect: least width / height of a box (a one).
+        max_aspect: greatest width / height (a tilted seven or two).
+        min_fill: least area of ink / (longer side)^2: thin pens, ones.
+        max_fill: greatest such fraction: broad brushes; what has more is a blob.
+        max_stroke_fraction: greatest stroke width / longer side.
+        max_tilt_deg: greatest tilt of a text line, either way.
+        max_gap: greatest distance of neighbours on a line, in sizes of digits, centre to centre.
+    """
+
+    max_regions: int = 128
+    max_pixels: int = 700_000
+    min_contrast: int = 10
+    relative_threshold: float = 0.45
+    min_size_px: int = 10
+    max_size_fraction: float = 0.6
+    min_aspect: float = 0.06
+    max_aspect: float = 1.8
+    min_fill: float = 0.04
+    max_fill: float = 0.62
+    max_stroke_fraction: float = 0.5
+    max_tilt_deg: float = 32.0
+    max_gap: float = 3.5
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ConfigError: a value out of its range.
+        """
+        for name, low in (("max_regions", 1), ("max_pixels", 4096), ("min_contrast", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < low:
+                raise ConfigError(
+                    f"{name} is {value!r}, expected a whole number of {low} or more; correct it"
+                )
