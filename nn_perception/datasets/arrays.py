@@ -27,6 +27,8 @@ class ImageSet:
         source: where it comes from, in words; no path of the machine, so that it may be published.
         sha256: hash of pixels, labels and class names, see :func:`content_sha256`.
         skipped: files that could not be read and are not in ``images``.
+        sources: (N,) text: where each image is from, such as the collection it was taken out of;
+            None where that is not known. The hash does not count it.
 
     Raises:
         DatasetError: shapes, types, counts or labels do not fit together.
@@ -38,10 +40,13 @@ class ImageSet:
     source: str
     sha256: str
     skipped: tuple[str, ...] = ()
+    sources: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         check_images(self.images, self.source)
         check_labels(self.labels, len(self.images), len(self.class_names), self.source)
+        if self.sources is not None:
+            check_sources(self.sources, len(self.images), self.source)
         if len(set(self.class_names)) != len(self.class_names):
             raise DatasetError(
                 f"{self.source}: class names {list(self.class_names)} are not unique; "
@@ -61,6 +66,7 @@ class ImageSet:
         class_names: Sequence[str],
         source: str,
         skipped: Sequence[str] = (),
+        sources: NDArray[Any] | None = None,
     ) -> ImageSet:
         """Make a set from plain arrays: adds a channel axis, widens labels, computes the hash.
 
@@ -70,6 +76,7 @@ class ImageSet:
             class_names: one name for each label.
             source: where it comes from, in words.
             skipped: files that could not be read.
+            sources: (N,) text, where each image is from.
 
         Raises:
             DatasetError: the arrays are not of that shape or type.
@@ -85,7 +92,7 @@ class ImageSet:
         wide = labels.astype(np.int64)
         names = tuple(str(name) for name in class_names)
         digest = content_sha256(contiguous, wide, names)
-        return cls(contiguous, wide, names, source, digest, tuple(skipped))
+        return cls(contiguous, wide, names, source, digest, tuple(skipped), sources)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -104,7 +111,11 @@ class ImageSet:
     def subset(self, indices: NDArray[np.integer[Any]], source: str | None = None) -> ImageSet:
         """Return the images at ``indices`` (copied), with the same class names."""
         return ImageSet.create(
-            self.images[indices], self.labels[indices], self.class_names, source or self.source
+            self.images[indices],
+            self.labels[indices],
+            self.class_names,
+            source or self.source,
+            sources=None if self.sources is None else self.sources[indices],
         )
 
 
@@ -144,6 +155,15 @@ def check_labels(labels: NDArray[Any], images: int, classes: int, source: str) -
         raise DatasetError(
             f"{source}: labels run from {low} to {high}, expected 0 to {classes - 1} "
             f"({classes} classes); correct the labels or name every class"
+        )
+
+
+def check_sources(sources: NDArray[Any], images: int, source: str) -> None:
+    """Raise DatasetError unless ``sources`` is (images,) text."""
+    if sources.dtype.kind != "U" or sources.shape != (images,):
+        raise DatasetError(
+            f"{source}: the sources are {sources.dtype} of shape {sources.shape}, expected text "
+            f"({images},); give one for each image, or leave them out"
         )
 
 

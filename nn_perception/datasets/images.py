@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import warnings
 import zipfile
@@ -23,12 +24,17 @@ PICTURE_SUFFIXES = frozenset(
 )
 LAYOUTS = (
     "expected a directory of MNIST idx files, a folder with one sub-folder of pictures per class, "
-    "or an .npz with 'images' uint8 (N,H,W) or (N,H,W,C) and 'labels'"
+    "or an .npz (or a directory with just one) with 'images' uint8 (N,H,W) or (N,H,W,C) and "
+    "'labels'"
 )
 
 Split = Literal["train", "test"]
 _SPLIT_FOLDERS = {"train", "test", "val", "valid", "validation"}
-_KEY_PATTERNS = (("images", "labels"), ("{}_images", "{}_labels"), ("x_{}", "y_{}"))
+_KEY_PATTERNS = (
+    ("images", "labels", "source"),
+    ("{}_images", "{}_labels", "{}_source"),
+    ("x_{}", "y_{}", "source_{}"),
+)
 
 
 def load_image_set(
@@ -44,7 +50,8 @@ def load_image_set(
 
     Args:
         path: directory of MNIST idx files; folder of pictures per class (``train`` and ``test``
-            above the classes are understood); or ``.npz`` (``train_images`` and so on too).
+            above the classes are understood); or ``.npz`` (``train_images`` and so on too; with
+            ``source`` or ``train_source``, text that says where each image is from).
         split: which part, where the layout has parts.
         size: (height, width) in pixels that every image is brought to: area averaging to shrink,
             linear to enlarge, the aspect ratio is not kept. None leaves the images as they are,
@@ -66,24 +73,29 @@ def load_image_set(
         raise DatasetError(f"channels is {channels}, expected 1 (grey), 3 (RGB) or None")
     if not path.exists():
         raise DatasetError(f"{path}: does not exist, {LAYOUTS}; correct the path")
+    path = _only_npz(path) or path
     if path.is_file():
-        images, labels, names = _read_npz(path, split, class_names)
-        source, skipped = path.name, ()
+        found = _read_npz(path, split, class_names)
     elif has_mnist(path, split):
-        mnist = load_mnist(path, split)
-        images, labels, names = mnist.images, mnist.labels, mnist.class_names
-        source, skipped = mnist.source, ()
+        found = load_mnist(path, split)
     else:
         return _load_folder(path, split, _converter(size, channels, convert), class_names)
-    labels, known = _align(labels, names, class_names, source)
+    labels, known = _align(found.labels, found.class_names, class_names, found.source)
+    images = found.images
     if size is not None or channels is not None or convert is not None:
         images = np.stack(list(map(_converter(size, channels, convert), images)))
-    return ImageSet.create(images, labels, known, source, skipped)
+    return ImageSet.create(images, labels, known, found.source, sources=found.sources)
 
 
-def _read_npz(
-    path: Path, split: str, class_names: Sequence[str] | None
-) -> tuple[UInt8Array, NDArray[Any], tuple[str, ...]]:
+def _only_npz(path: Path) -> Path | None:
+    """Return the one .npz of a directory that holds nothing else to read."""
+    if not path.is_dir() or any(entry.is_dir() for entry in path.iterdir()):
+        return None
+    found = list(path.glob("*.npz"))
+    return found[0] if len(found) == 1 else None
+
+
+def _read_npz(path: Path, split: str, class_names: Sequence[str] | None) -> ImageSet:
     try:
         loaded = np.load(path, allow_pickle=False)
         if not isinstance(loaded, np.lib.npyio.NpzFile):
@@ -102,9 +114,9 @@ def _npz_arrays(
     path: Path,
     split: str,
     class_names: Sequence[str] | None,
-) -> tuple[UInt8Array, NDArray[Any], tuple[str, ...]]:
+) -> ImageSet:
     for patterns in _KEY_PATTERNS:
-        images_key, labels_key = (pattern.format(split) for pattern in patterns)
+        images_key, labels_key, source_key = (pattern.format(split) for pattern in patterns)
         if images_key in archive and labels_key in archive:
             break
     else:
@@ -126,9 +138,13 @@ def _npz_arrays(
         names = tuple(class_names)
     else:
         names = tuple(str(index) for index in range(_class_count(labels, path)))
-    # All checks before _convert and _align touch the values.
-    checked = ImageSet.create(images, labels, names, str(path))
-    return checked.images, checked.labels, names
+    # One text for all of them says nothing about each.
+    sources = archive.get(source_key)
+    if sources is not None and sources.ndim == 0:
+        sources = None
+    # All checks before _convert and _align touch the values; errors name the whole path.
+    checked = ImageSet.create(images, labels, names, str(path), sources=sources)
+    return dataclasses.replace(checked, source=path.name)
 
 
 def _class_count(labels: NDArray[Any], path: Path) -> int:

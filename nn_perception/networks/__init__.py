@@ -108,6 +108,7 @@ def _to_tuple(value: Any) -> Any:
 register_network("mlp", "nn_perception.networks.mlp:Mlp")
 register_network("lecture_cnn", "nn_perception.networks.cnn:LectureCnn")
 register_network("digit_cnn", "nn_perception.networks.cnn:DigitCnn")
+register_network("residual_cnn", "nn_perception.networks.residual:ResidualCnn")
 register_network("imu_noise", "nn_perception.networks.imu_noise:ImuNoise")
 register_network("gyro_tcn", "nn_perception.networks.gyro_tcn:GyroTcn")
 register_network("range_bias", "nn_perception.networks.range_bias:RangeBias")

@@ -14,6 +14,10 @@ MNIST_MEAN = (33.318,)
 """Mean of the 60,000 MNIST training images, in 0..255 units."""
 MNIST_STD = (78.567,)
 """Standard deviation of the 60,000 MNIST training images, in 0..255 units."""
+ROAD4_MEAN = (120.069, 118.574, 115.476)
+"""Mean red, green and blue of the 7,077 training images of road objects, in 0..255 units."""
+ROAD4_STD = (59.206, 60.105, 60.478)
+"""Their standard deviations, in 0..255 units."""
 
 
 class Normalise(nn.Module):

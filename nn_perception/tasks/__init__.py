@@ -63,6 +63,14 @@ BUILT_IN = (
         default_model="digits",
     ),
     Task(
+        name="objects",
+        summary="road objects in camera frames: pedestrian, car, motorcycle, truck",
+        pipeline="nn_perception.tasks.objects.pipeline:ObjectPipeline",
+        learning="nn_perception.tasks.objects.learning:ObjectLearning",
+        evaluation="nn_perception.evaluation.image_classification:ClassificationEvaluation",
+        default_model="objects",
+    ),
+    Task(
         name="attitude",
         summary="orientation with covariance from an IMU, without a magnetometer",
         pipeline="nn_perception.tasks.attitude.pipeline:AttitudePipeline",

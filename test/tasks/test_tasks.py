@@ -51,6 +51,6 @@ def test_task_of_another_package_is_picked_up(tmp_path):
     def run():
         return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
-    assert run().stdout.strip() == "digits,attitude,gyro,uwb,sorting"
+    assert run().stdout.strip() == "digits,objects,attitude,gyro,uwb,sorting"
     points.write_text(f"[{tasks.ENTRY_POINT_GROUP}]\nsorting = sorting:wrong\n")
     assert "expected a nn_perception.tasks.Task" in run().stderr

@@ -1,0 +1,1 @@
+"""Road objects: pedestrian, car, motorcycle, truck, or the classes of other data."""

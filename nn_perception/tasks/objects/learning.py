@@ -1,0 +1,105 @@
+"""Objects: the four road classes by default, the classes of any labelled pictures otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nn_perception.datasets.arrays import ImageSet
+from nn_perception.datasets.environment import DATA_VARIABLE, data_from_environment
+from nn_perception.datasets.images import load_image_set
+from nn_perception.errors import ConfigError, DatasetError
+from nn_perception.tasks.classification import ImagePreprocessing, prepare_image
+from nn_perception.tasks.objects.pipeline import preprocessing
+from nn_perception.training.image_classification import (
+    ClassifierArguments,
+    ImageClassificationLearning,
+)
+
+ROAD4 = Path("objects", "road4.npz")
+"""The default data, below the directory of data sets."""
+
+
+@dataclass(frozen=True)
+class ObjectArguments(ClassifierArguments):
+    """What ``task_arguments`` of this task may say, beside what every classifier knows.
+
+    Attributes:
+        input_size: side of the network's square input, pixels.
+    """
+
+    input_size: int = 32
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ConfigError: a value out of its range.
+        """
+        super().__post_init__()
+        if not 16 <= self.input_size <= 512:
+            raise ConfigError(
+                f"'task_arguments.input_size' is {self.input_size}; expected 16 to 512 pixels"
+            )
+
+
+def load_training_objects(data: Path | None, settings: ImagePreprocessing) -> ImageSet:
+    """Load the training split of labelled pictures, never the test split.
+
+    Args:
+        data: see `load_image_set`; None takes the road objects from ``$NN_PERCEPTION_DATA``.
+        settings: what each picture is brought to.
+
+    Raises:
+        DatasetError: there are no usable pictures.
+    """
+    if data is None:
+        root = data_from_environment()
+        if root is None or not (root / ROAD4).is_file():
+            raise DatasetError(
+                f"no pictures of objects: got no --data, and ${DATA_VARIABLE} names no directory "
+                f"that holds {ROAD4}; give --data with an .npz or a folder of pictures per class"
+            )
+        data = root / ROAD4
+
+    def convert(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        return prepare_image(image, settings).transpose(1, 2, 0)
+
+    return load_image_set(data, split="train", convert=convert)
+
+
+class ObjectLearning(ImageClassificationLearning):
+    """Colour pictures of objects; the data names the classes."""
+
+    task = "objects"
+    recipes = "nn_perception.tasks.objects.recipes"
+    default_network = "residual_cnn"
+    arguments_type = ObjectArguments
+    arguments: ObjectArguments
+
+    @classmethod
+    def preprocessing_of(cls, arguments: Any) -> ImagePreprocessing:
+        """RGB, square, of the size that is asked for."""
+        return preprocessing(arguments.input_size)
+
+    # No class method here: pictures of all sizes come to the size that the arguments ask for.
+    def load_data(self, data: Path | None) -> ImageSet:  # type: ignore[override]
+        """See `load_training_objects`."""
+        return load_training_objects(data, self.preprocessing)
+
+    @classmethod
+    def negatives(
+        cls, images: npt.NDArray[np.uint8], count: int, seed: int
+    ) -> npt.NDArray[np.uint8]:
+        """Make scenes, textures and shapes, and as many scrambled pictures of the split itself."""
+        from nn_perception.datasets.negatives import picture_negatives, scrambled
+
+        chosen = np.random.RandomState(seed).randint(0, len(images), count // 2)
+        pictures = images[chosen].transpose(0, 2, 3, 1)
+        made = picture_negatives(count - len(chosen), seed, images.shape[-1])
+        both = np.concatenate((made, scrambled(np.ascontiguousarray(pictures), seed)))
+        return np.ascontiguousarray(both.transpose(0, 3, 1, 2))

@@ -1,0 +1,1 @@
+"""Default training configurations of the task, one per network."""
