@@ -52,9 +52,9 @@ class ResidualCnn(nn.Module):
                 f"{MINIMUM_PX}x{MINIMUM_PX}"
             )
         widths = whole_numbers("channels", channels)
-        depths = whole_numbers("blocks", blocks, count=len(widths))
         if not widths:
             raise ConfigError("channels: got none, expected one number for each stage")
+        depths = whole_numbers("blocks", blocks, count=len(widths))
         rate = fraction("dropout", dropout)
         self.normalise = Normalise(mean, std)
         self.stem = nn.Conv2d(colours, widths[0], 5, stride=2, padding=2, bias=False)

@@ -142,8 +142,8 @@ def _noise_pool(size: int, device: torch.device) -> Tensor:
 def compress(images: Tensor, quality: Tensor) -> Tensor:
     """Compress images as JPEG does: 8x8 DCT, each frequency rounded to multiples of a step.
 
-    Colours (BT.601) have half the resolution, as ITU-T T.81 calls 4:2:0. The lossless part that
-    would follow changes nothing.
+    Colours (BT.601) have half the resolution, and are enlarged linearly, as libjpeg does. The
+    lossless part that would follow changes nothing.
 
     Args:
         images: (B, C, H, W) in 0..255, C is 1 or 3.
@@ -160,7 +160,7 @@ def compress(images: Tensor, quality: Tensor) -> Tensor:
         planes = (to_ycc @ part.flatten(2)).reshape(part.shape)
         luma = _quantise(planes[:, :1] - 128, LUMINANCE_STEPS, percent) + 128
         chroma = _quantise(F.avg_pool2d(planes[:, 1:], 2), CHROMINANCE_STEPS, percent)
-        chroma = F.interpolate(chroma, scale_factor=2, mode="nearest")
+        chroma = F.interpolate(chroma, scale_factor=2, mode="bilinear")
         planes = torch.cat((luma, chroma), dim=1)
         part = (torch.linalg.inv(to_ycc) @ planes.flatten(2)).reshape(part.shape)
     else:

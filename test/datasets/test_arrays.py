@@ -49,6 +49,16 @@ def test_subset_takes_images_with_their_labels():
     assert part.class_names == NAMES
 
 
+def test_subset_takes_sources_along():
+    sources = np.array(["x", "y", "z", "x", "y", "z"])
+    made = ImageSet.create(IMAGES, LABELS, NAMES, "made up", sources=sources)
+    assert made.sha256 == make().sha256
+    assert made.subset(np.array([4, 2])).sources.tolist() == ["y", "z"]
+    assert make().subset(np.array([4, 2])).sources is None
+    with pytest.raises(DatasetError, match=r"expected text \(6,\)"):
+        ImageSet.create(IMAGES, LABELS, NAMES, "made up", sources=sources[:5])
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -268,3 +268,44 @@ def test_read_picture_gives_channels_last_or_none(tmp_path):
     assert read_picture(tmp_path / "colour.png")[0, 0].tolist() == [255, 0, 0]
     assert read_picture(tmp_path / "bad.png") is None
     assert read_picture(tmp_path / "gone.png") is None
+
+
+SOURCES = np.array(["north", "south"])
+
+
+@pytest.mark.parametrize(
+    "keys", [("images", "labels", "source"), ("test_images", "test_labels", "test_source")]
+)
+def test_npz_says_where_each_picture_is_from(npz, keys):
+    values = (np.zeros((2, 4, 4), np.uint8), np.array([1, 0]), SOURCES)
+    loaded = load_image_set(npz(**dict(zip(keys, values, strict=True))), class_names=("b", "a"))
+    assert loaded.sources.tolist() == ["north", "south"]
+    assert loaded.labels.tolist() == [1, 0]
+    resized = load_image_set(npz(**dict(zip(keys, values, strict=True))), size=(2, 2))
+    assert resized.sources.tolist() == ["north", "south"]
+
+
+def test_sources_change_no_hash_and_are_none_where_there_are_none(npz):
+    arrays = {"images": np.zeros((2, 4, 4), np.uint8), "labels": np.array([1, 0])}
+    without = load_image_set(npz(**arrays))
+    assert without.sources is None
+    assert load_image_set(npz(**arrays, source=SOURCES)).sha256 == without.sha256
+    # One description of the whole set is not one for each picture.
+    assert load_image_set(npz(**arrays, source=np.array("photographs"))).sources is None
+
+
+def test_sources_must_be_as_many_as_pictures(npz):
+    images, labels = np.zeros((3, 4, 4), np.uint8), np.zeros(3, np.int64)
+    with pytest.raises(DatasetError, match=r"expected text \(3,\)"):
+        load_image_set(npz(images=images, labels=labels, source=SOURCES))
+    with pytest.raises(DatasetError, match="expected text"):
+        load_image_set(npz(images=images, labels=labels, source=np.arange(3)))
+
+
+def test_directory_with_one_npz_is_that_file(npz, tmp_path):
+    path = npz(images=np.zeros((2, 4, 4), np.uint8), labels=np.array([1, 0]))
+    (tmp_path / "README.md").write_text("what it is")
+    assert load_image_set(tmp_path).sha256 == load_image_set(path).sha256
+    np.savez(tmp_path / "other.npz", images=np.zeros((1, 4, 4), np.uint8), labels=np.array([0]))
+    with pytest.raises(DatasetError, match="expected a directory"):
+        load_image_set(tmp_path)

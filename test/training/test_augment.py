@@ -1,7 +1,10 @@
 """Each distortion does what its name says, to the whole batch, from one generator."""
 
+import dataclasses
 import math
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +16,7 @@ from nn_perception.training.augment import (
     augment,
     draw,
 )
+from nn_perception.training.augment_photometry import colour_maps
 
 STRONG = AugmentConfig(
     rotate_deg=20,
@@ -227,9 +231,180 @@ def test_batch_must_match_the_parameters(images):
         ({"stroke": True}, "stroke"),
         ({"elastic_grid": 1}, "elastic_grid"),
         ({"elastic_grid": 4.0}, "elastic_grid"),
+        ({"degrade": 1.1}, "degrade"),
+        ({"saturation": 1.5}, "saturation"),
+        ({"jpeg_quality": 101}, "jpeg_quality"),
         ({"padding": "reflect"}, "did you mean 'reflection'"),
     ],
 )
 def test_wrong_configuration(values, message):
     with pytest.raises(ConfigError, match=message):
         AugmentConfig(**values)
+
+
+@pytest.mark.parametrize("config", [STRONG, AugmentConfig(rotate_deg=10, elastic_px=0.7)])
+def test_later_distortions_leave_the_numbers_of_the_first_ones_alone(config):
+    """Recipes of trained bundles see the images that they saw."""
+    generator, other = seeded(), seeded()
+    first = draw(8, config, generator)
+    assert not config.needs_more
+    more = dataclasses.replace(config, gamma=0.2, hue_deg=10, blur_px=1, noise=5, jpeg_quality=30)
+    both = draw(8, more, other)
+    for name in ("affine", "elastic", "stroke", "contrast", "brightness", "erase"):
+        before, after = getattr(first, name), getattr(both, name)
+        assert (before is None and after is None) or torch.equal(before, after), name
+    # 14 numbers an image and the displacements; nothing more is taken from the generator.
+    plain = seeded()
+    torch.rand((14, 8), generator=plain)
+    torch.randn((8, 2, 5, 5), generator=plain)
+    assert torch.equal(plain.get_state(), generator.get_state())
+
+
+@pytest.mark.parametrize(
+    ("config", "field", "low", "high"),
+    [
+        (AugmentConfig(gamma=0.5), "gamma", 1 / 1.5, 1.5),
+        (AugmentConfig(blur_px=1.5, degrade=1), "blur", 0, 1.5),
+        (AugmentConfig(pixelate=1.0, degrade=1), "pixelate", 1, 2),
+        (AugmentConfig(jpeg_quality=20, degrade=1), "jpeg", 20, 100),
+    ],
+)
+def test_values_fill_their_range(config, field, low, high):
+    values = getattr(draw(2000, config, seeded()), field)
+    span = high - low
+    assert low * 0.9999 <= values.min() < low + 0.02 * span
+    assert high - 0.02 * span < values.max() <= high * 1.0001
+
+
+def test_degradations_happen_with_their_probability_and_independently():
+    config = AugmentConfig(degrade=0.3, blur_px=1, pixelate=1, noise=5, jpeg_quality=50)
+    drawn = draw(4000, config, seeded())
+    done = torch.stack((drawn.blur > 0, drawn.pixelate > 1, drawn.noise[:, 0] > 0, drawn.jpeg > 0))
+    assert ((done.float().mean(dim=1) - 0.3).abs() < 0.03).all()
+    assert (torch.corrcoef(done.float()) - torch.eye(4)).abs().max() < 0.06
+    assert draw(10, dataclasses.replace(config, degrade=0), seeded()).blur.tolist() == [0.0] * 10
+
+
+def test_what_is_not_done_to_an_image_leaves_it_as_it_is(images):
+    zero = torch.zeros(16)
+    params = AugmentParams(
+        gamma=zero + 1,
+        colour=colour_maps(zero + 1, zero),
+        blur=zero,
+        pixelate=zero + 1,
+        noise=torch.zeros(16, 2),
+        jpeg=zero,
+    )
+    torch.testing.assert_close(apply(images, params), images.float(), atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize("sigma", [0.4, 1.0, 1.7])
+def test_blur_is_that_of_opencv(images, sigma):
+    result = apply(images, AugmentParams(blur=torch.full((16,), sigma)))
+    inside = (slice(8, -8), slice(8, -8))
+    for image, blurred in zip(images.float().numpy(), result.numpy(), strict=True):
+        for channel in range(3):
+            expected = cv2.GaussianBlur(image[channel], (17, 17), sigma)
+            np.testing.assert_allclose(blurred[channel][inside], expected[inside], atol=0.05)
+
+
+def test_blur_keeps_a_constant_image_up_to_the_border():
+    image = torch.full((1, 1, 9, 12), 77.0)
+    torch.testing.assert_close(apply(image, AugmentParams(blur=torch.tensor([3.0]))), image)
+
+
+@pytest.mark.parametrize("factor", [2.0, 2.5])
+def test_pixelate_is_a_reduction_and_an_enlargement(images, factor):
+    result = apply(images, AugmentParams(pixelate=torch.full((16,), factor)))
+    small = (round(28 / factor), round(20 / factor))
+    for image, changed in zip(images.float().numpy(), result.numpy(), strict=True):
+        reduced = cv2.resize(image.transpose(1, 2, 0), small, interpolation=cv2.INTER_AREA)
+        expected = cv2.resize(reduced, (28, 20), interpolation=cv2.INTER_LINEAR)
+        np.testing.assert_allclose(changed.transpose(1, 2, 0), expected, atol=0.05)
+
+
+def test_noise_has_its_strength_and_differs_between_images_and_channels():
+    grey = torch.full((4, 3, 64, 64), 128.0)
+    noise = torch.tensor([[4.0, 0.1], [8.0, 0.5], [8.0, 0.9], [8.0, 0.5]])
+    added = apply(grey, AugmentParams(noise=noise)) - grey
+    assert added.flatten(1).std(dim=1).tolist() == pytest.approx([4, 8, 8, 8], rel=0.03)
+    assert added.flatten(1).mean(dim=1).abs().max() < 0.3
+    assert torch.equal(added[1], added[3])
+    rows = added[:3].reshape(9, -1)
+    assert (torch.corrcoef(rows) - torch.eye(9)).abs().max() < 0.06
+
+
+@pytest.mark.parametrize("quality", [10, 30, 60, 95])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpeg_is_close_to_that_of_libjpeg(quality, channels):
+    """Rounding of colours apart, which libjpeg does at every stage."""
+    rng = np.random.default_rng(0)
+    smooth = cv2.resize(rng.integers(0, 256, (7, 9, channels), dtype=np.uint8), (40, 24))
+    picture = smooth.reshape(24, 40, channels)
+    _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    expected = cv2.imdecode(data, cv2.IMREAD_UNCHANGED).reshape(picture.shape)[..., ::-1]
+    image = torch.from_numpy(picture).permute(2, 0, 1)[None]
+    result = apply(image, AugmentParams(jpeg=torch.tensor([float(quality)])))
+    difference = result[0].permute(1, 2, 0).numpy() - expected
+    assert np.abs(difference).mean() < (0.5 if channels == 1 else 2.5)
+
+
+def test_jpeg_takes_sizes_that_are_no_multiple_of_a_block(images):
+    odd = images[:, :, :19, :27]
+    params = AugmentParams(jpeg=torch.full((16,), 100.0))
+    result = apply(odd, params)
+    assert result.shape == odd.shape
+    assert (result - odd).abs().mean() < 50  # random colours lose much at half the resolution
+    grey = apply(odd[:, :1], params)
+    assert (grey - odd[:, :1]).abs().max() < 3
+
+
+def test_gamma_keeps_black_and_white():
+    image = torch.tensor([0.0, 63.75, 255.0]).reshape(1, 1, 1, 3)
+    result = apply(image, AugmentParams(gamma=torch.tensor([0.5])))
+    assert result.flatten().tolist() == pytest.approx([0, 127.5, 255])
+
+
+def test_colour_maps_keep_luminance_and_grey():
+    saturation, hue = torch.tensor([0.0, 0.5, 1.3, 1.0]), torch.tensor([0.0, 1.0, -2.0, math.tau])
+    maps = colour_maps(saturation, hue)
+    luma = torch.tensor([0.299, 0.587, 0.114])
+    torch.testing.assert_close(luma @ maps, luma.expand(4, 3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(maps @ torch.ones(3), torch.ones(4, 3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(maps[0], luma.expand(3, 3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(maps[3], torch.eye(3), atol=1e-6, rtol=0)
+
+
+def test_a_third_of_a_turn_of_hue_exchanges_the_channels():
+    """But for the luminance, which stays: differences of channels move on by one."""
+    rgb = torch.tensor([200.0, 90.0, 30.0])
+    turned = colour_maps(torch.ones(1), torch.tensor([math.tau / 3]))[0] @ rgb
+    torch.testing.assert_close(turned - turned.roll(1), rgb.roll(1) - rgb.roll(2))
+
+
+def test_colours_need_rgb(images):
+    with pytest.raises(ConfigError, match="1 channels"):
+        augment(images[:, :1], AugmentConfig(saturation=0.5), seeded())
+
+
+def test_seed_decides_and_parts_are_the_whole_with_everything_on(images):
+    config = dataclasses.replace(
+        STRONG,
+        gamma=0.3,
+        saturation=0.5,
+        hue_deg=20,
+        degrade=0.7,
+        blur_px=1.0,
+        pixelate=1.0,
+        noise=10,
+        jpeg_quality=20,
+    )
+    whole = augment(images, config, seeded(3))
+    assert torch.equal(whole, augment(images, config, seeded(3)))
+    assert whole.min() >= 0
+    assert whole.max() <= 255
+    params = draw(len(images), config, seeded(3))
+    for rank in range(3):
+        part = apply(images[rank::3], params[rank::3])
+        # A value beside a rounding limit of JPEG may fall on the other side.
+        assert ((part - whole[rank::3]).abs() > 0.01).float().mean() < 0.01
