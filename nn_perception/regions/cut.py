@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_perception.regions.ink import Image
+from nn_perception.regions.components import Components
+from nn_perception.regions.ink import Image, InkMaps
 
 CROP = 28
 BOX = 20
@@ -23,36 +24,109 @@ _FULL = 0.9
 """Fraction of the ink's mean contrast that becomes white: MNIST's strokes are saturated."""
 _LEVEL_RAD = 0.035
 """Tilt below which a digit is cut as it is."""
+_EDGE = 90
+"""Brightness of the ink, of 255, from which a pixel is inside the tight box."""
+_AROUND = np.ones((3, 3), np.uint8)
 
 
-def cut_ink(ink: Image, mask: Image, angle_rad: float = 0.0) -> Image | None:
+def cut_digits(
+    grey: Image, maps: InkMaps, digits: Components, angles_rad: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Cut digits out of a frame.
+
+    Args:
+        grey: (H, W) frame.
+        maps: its ground and ink.
+        digits: N strokes found in those.
+        angles_rad: (N,) tilt of their lines, which is turned back.
+
+    Returns:
+        Boxes of the ink in the frame (N, 4): left, top, width, height in pixels; and crops
+        (N, 28, 28), full contrast.
+    """
+    cuts = []
+    boxes = np.zeros((len(digits.boxes), 4), np.float32)
+    rows = zip(digits.boxes.tolist(), digits.seeds.tolist(), digits.light.tolist(), strict=True)
+    for index, ((box, seed, light), angle) in enumerate(
+        zip(rows, angles_rad.tolist(), strict=True)
+    ):
+        ink, mask = _stroke(grey, maps, box, seed, light)
+        cut, inner = cut_ink(ink, mask, angle)
+        cuts.append(cut)
+        boxes[index] = (box[0] * maps.scale + inner[0], box[1] * maps.scale + inner[1], *inner[2:])
+    return boxes, place(cuts)
+
+
+def _stroke(
+    grey: Image, maps: InkMaps, box: list[int], seed: list[int], light: bool
+) -> tuple[Image, Image]:
+    """Return contrast and mask of one component, in pixels of the frame."""
+    left, top, width, height = box
+    part = (slice(top, top + height), slice(left, left + width))
+    mask = (maps.light if light else maps.dark)[part]
+    count, labels = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_16U)
+    if count > 2:  # another digit reaches into the box
+        own = labels == labels[seed[1] - top, seed[0] - left]
+        mask = own.view(np.uint8) * np.uint8(255)
+    ground = maps.ground[part]
+    if maps.scale > 1:
+        size = (width * maps.scale, height * maps.scale)
+        mask = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST), np.uint8)
+        ground = np.asarray(cv2.resize(ground, size), np.uint8)
+        top, left = top * maps.scale, left * maps.scale
+        image = grey[top : top + size[1], left : left + size[0]]
+        mask, ground = (
+            mask[: image.shape[0], : image.shape[1]],
+            ground[: image.shape[0], : image.shape[1]],
+        )
+    else:
+        image = grey[part]
+    ink = cv2.subtract(image, ground) if light else cv2.subtract(ground, image)
+    return np.asarray(ink, np.uint8), mask
+
+
+def cut_ink(
+    ink: Image, mask: Image, angle_rad: float = 0.0
+) -> tuple[Image | None, tuple[int, int, int, int]]:
     """Bring one digit to MNIST's box.
 
     Args:
         ink: (H, W) contrast of the ink with its ground, bright on black.
-        mask: (H, W) 255 where this digit's ink is.
+        mask: (H, W) 255 where this digit's ink is, generously.
         angle_rad: tilt of its line, which is turned back.
 
     Returns:
-        (h, w), the longer side 20, full contrast; None if there is no ink.
+        (h, w), the longer side 20, full contrast; None if there is no ink. And the tight box of
+        the ink before turning: left, top, width, height.
     """
     level = cv2.mean(ink, mask)[0] * _FULL
+    box = (0, 0, ink.shape[1], ink.shape[0])
     if level < 1.0:
-        return None
-    around = cv2.dilate(mask, np.ones((3, 3), np.uint8))
+        return None, box
+    around = cv2.dilate(mask, _AROUND)
     floor = _FLOOR * level
     alone = cv2.subtract(cv2.bitwise_and(ink, around), np.array([floor]))
     full = np.asarray(cv2.convertScaleAbs(alone, alpha=255.0 / (level - floor)), np.uint8)
+    box = _tight(full)
     if abs(angle_rad) > _LEVEL_RAD:
-        full, mask = _turned(full, mask, angle_rad)
-    left, top, width, height = cv2.boundingRect(mask)
+        full = _turned(full, angle_rad)
+        left, top, width, height = _tight(full)
+    else:
+        left, top, width, height = box
     if not width or not height:
-        return None
+        return None, (0, 0, ink.shape[1], ink.shape[0])
     scale = BOX / max(width, height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     method = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_LINEAR
     tight = full[top : top + height, left : left + width]
-    return np.asarray(cv2.resize(tight, size, interpolation=method), np.uint8)
+    return np.asarray(cv2.resize(tight, size, interpolation=method), np.uint8), box
+
+
+def _tight(full: Image) -> tuple[int, int, int, int]:
+    """Return the box of what is ink rather than the foot of its blur."""
+    edge = cv2.threshold(full, _EDGE, 255, cv2.THRESH_BINARY)[1]
+    left, top, width, height = cv2.boundingRect(edge)
+    return left, top, width, height
 
 
 def place(digits: list[Image | None]) -> NDArray[np.uint8]:
@@ -85,7 +159,7 @@ def _centres(boxes: NDArray[np.float32]) -> tuple[list[int], list[int]]:
     return np.rint(CENTRE - row).astype(int).tolist(), np.rint(CENTRE - column).astype(int).tolist()
 
 
-def _turned(ink: Image, mask: Image, angle_rad: float) -> tuple[Image, Image]:
+def _turned(ink: Image, angle_rad: float) -> Image:
     """Turn a digit so that its line is level, on a canvas that holds all of it."""
     height, width = ink.shape
     side = int(np.ceil(np.hypot(height, width)))
@@ -97,6 +171,4 @@ def _turned(ink: Image, mask: Image, angle_rad: float) -> tuple[Image, Image]:
             [-sine, cosine, middle + sine * centre_x - cosine * centre_y],
         ]
     )
-    ink = np.asarray(cv2.warpAffine(ink, turn, (side, side), flags=cv2.INTER_LINEAR), np.uint8)
-    mask = np.asarray(cv2.warpAffine(mask, turn, (side, side), flags=cv2.INTER_NEAREST), np.uint8)
-    return ink, mask
+    return np.asarray(cv2.warpAffine(ink, turn, (side, side), flags=cv2.INTER_LINEAR), np.uint8)

@@ -14,7 +14,7 @@ CELL = 8
 """Pixels of the searched image on a side of one cell of the ground's map."""
 _GROUND_CELLS = 11
 """Window of the median, cells: the ground under ink is what most of the window shows."""
-_CONTRAST_CELLS = 5
+_CONTRAST_CELLS = 3
 """Window of the local contrast, cells: a stroke is measured against the strongest one nearby."""
 
 
@@ -25,6 +25,7 @@ class InkMaps(NamedTuple):
         scale: pixels of the frame per pixel of the searched image, a whole number.
         size: (height, width) of the part of the maps that the frame covers; the rest is padding.
         ground: brightness without the ink.
+        contrast: difference from the ground, of either sign.
         dark: 255 where there is ink that is darker than the ground.
         light: 255 where there is ink that is lighter than the ground.
     """
@@ -32,6 +33,7 @@ class InkMaps(NamedTuple):
     scale: int
     size: tuple[int, int]
     ground: Image
+    contrast: Image
     dark: Image
     light: Image
 
@@ -62,11 +64,13 @@ def find_ink(
     ground = _enlarged(np.asarray(cv2.medianBlur(_shrunk(image, CELL), _GROUND_CELLS), np.uint8))
     darker = np.asarray(cv2.subtract(ground, image), np.uint8)
     lighter = np.asarray(cv2.subtract(image, ground), np.uint8)
-    threshold = _threshold(np.maximum(darker, lighter), min_contrast, relative_threshold)
+    contrast = np.asarray(cv2.max(darker, lighter), np.uint8)
+    threshold = _threshold(contrast, min_contrast, relative_threshold)
     return InkMaps(
         scale,
         (-(-height // scale), -(-width // scale)),
         ground,
+        contrast,
         np.asarray(cv2.compare(darker, threshold, cv2.CMP_GT), np.uint8),
         np.asarray(cv2.compare(lighter, threshold, cv2.CMP_GT), np.uint8),
     )

@@ -24,21 +24,25 @@ class DigitFinderSettings:
         min_fill: least area of ink / (longer side)^2: thin pens, ones.
         max_fill: greatest such fraction: broad brushes; what has more is a blob.
         max_stroke_fraction: greatest stroke width / longer side.
+        max_holes: greatest number of holes: an eight has two, noise adds some.
+        min_likeness: see `nn_perception.regions.likeness.likeness`; lower lets more through.
         max_tilt_deg: greatest tilt of a text line, either way.
         max_gap: greatest distance of neighbours on a line, in sizes of digits, centre to centre.
     """
 
     max_regions: int = 128
     max_pixels: int = 700_000
-    min_contrast: int = 10
-    relative_threshold: float = 0.45
+    min_contrast: int = 12
+    relative_threshold: float = 0.35
     min_size_px: int = 10
     max_size_fraction: float = 0.6
     min_aspect: float = 0.06
-    max_aspect: float = 1.8
+    max_aspect: float = 2.2
     min_fill: float = 0.04
     max_fill: float = 0.62
     max_stroke_fraction: float = 0.5
+    max_holes: int = 4
+    min_likeness: float = -6.1
     max_tilt_deg: float = 32.0
     max_gap: float = 3.5
 
