@@ -49,8 +49,10 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], *, base: T | None = No
     Nested dataclasses take nested mappings; a plain ``dict`` field is merged with the base's.
 
     Raises:
-        ConfigError: an unknown key, or a value of a wrong type.
+        ConfigError: no mapping, an unknown key, or a value of a wrong type.
     """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"got {values!r}; expected a mapping with keys of {cls.__name__}")
     return _build(cls, values, base, prefix="")
 
 

@@ -1,4 +1,4 @@
-"""Image messages to NumPy and back, by fields only.
+"""Image messages, and messages with boxes, to NumPy and back, by fields only.
 
 No message class is imported: whatever has the fields of sensor_msgs/Image (`encoding`, `height`,
 `width`, `step`, `is_bigendian`, `data`) or sensor_msgs/CompressedImage (`format`, `data`) works, so
@@ -91,6 +91,48 @@ def _decode_plain(message: Any, channels: int) -> NDArray[np.uint8]:
         raise MessageError(
             "size", f"OpenCV cannot convert {width}x{height} {message.encoding}: {error}"
         ) from error
+
+
+def decode_boxes(message: Any, limit: int) -> tuple[NDArray[np.float64], int]:
+    """Read the boxes of a vision_msgs/Detection2DArray.
+
+    Of a turned box (`center.theta`) the upright box around it is taken.
+
+    Args:
+        message: has its fields: `detections`, each with a `bbox`.
+        limit: the first so many are read; a message may hold any number of them.
+
+    Returns:
+        (N, 4) left, top, width, height in pixels, whatever the message says; and how many boxes
+        were beyond the limit.
+
+    Raises:
+        MessageError: ``"type"`` when fields are missing or no numbers.
+    """
+    try:
+        detections = message.detections
+        rows = [
+            (
+                box.center.position.x,
+                box.center.position.y,
+                box.size_x,
+                box.size_y,
+                box.center.theta,
+            )
+            for box in (detection.bbox for detection in detections[:limit])
+        ]
+        values = np.array(rows, np.float64).reshape(-1, 5)
+        beyond = max(0, len(detections) - limit)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise MessageError(
+            "type", f"{type(message).__name__} is no vision_msgs/Detection2DArray: {error}"
+        ) from None
+    centre, size, theta = values[:, :2], values[:, 2:4], values[:, 4]
+    with np.errstate(invalid="ignore"):
+        cos, sin = np.abs(np.cos(theta)), np.abs(np.sin(theta))
+        width, height = size[:, 0] * cos + size[:, 1] * sin, size[:, 0] * sin + size[:, 1] * cos
+    upright = np.stack((width, height), axis=1)
+    return np.concatenate((centre - upright / 2, upright), axis=1), beyond
 
 
 def stamp_ns(message: Any) -> int:

@@ -15,7 +15,7 @@ from nn_perception.datasets.bags import BagReader
 from nn_perception.errors import BagError, MessageError, NnPerceptionError
 from nn_perception.evaluation.latency import LatencyRecorder
 from nn_perception.evaluation.topics import choose_topics
-from nn_perception.tasks.pipeline import InputSpec, Pipeline
+from nn_perception.tasks.pipeline import InputSpec, Pipeline, overdue
 
 __all__ = ["CHUNK", "Evaluation", "ProgressCallback", "Replay", "choose_topics", "replay"]
 
@@ -220,6 +220,8 @@ class _Run:
                 for stage, seconds in answer.stage_s.items():
                     latency.add(stage, seconds)
                 add_result(entry.kept, answer, entry.time_ns)
+        for error in overdue(self._pipeline):
+            self._bad(error)
 
     def _answers(self, entries: Sequence[_Entry]) -> Sequence[Any]:
         """Return a result, a `MessageError` or None for each."""

@@ -7,24 +7,22 @@ process serve many units. Whatever a node does not compute itself thus stays as 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 from sensor_msgs.msg import Imu
 
-from nn_perception.errors import ConfigError, NnPerceptionError
+from nn_perception.errors import NnPerceptionError
 from nn_perception.inertial.cdr import ImuCdr
 from nn_perception.inertial.readings import ImuReading
 from nn_perception.nodes.base import PerceptionNode
 from nn_perception.nodes.subscriptions import InputTopic
+from nn_perception.topic_names import prefixes
 
 INPUT_TOPIC = "imu/data_raw"
 UNIT_TOLERANCE = 1e-6
 """By how much the squared norm of a quaternion may differ from 1: float32 rounding and no more."""
-
-_NAME = re.compile(r"/?[A-Za-z]\w*(/[A-Za-z]\w*)*")
 
 
 class ResultError(NnPerceptionError):
@@ -54,31 +52,15 @@ class ImuNode(PerceptionNode):
         Raises:
             ConfigError: a name cannot stand in a topic, or stands there twice.
         """
-        prefixes = [f"{name}/" for name in imu_names(self.value("imus"))] or [""]
-        return tuple(ImuUnit(f"{prefix}{INPUT_TOPIC}", prefix) for prefix in prefixes)
+        return tuple(
+            ImuUnit(f"{prefix}{INPUT_TOPIC}", prefix)
+            for prefix in prefixes("imus", self.value("imus"))
+        )
 
     def take_in(self, name: str, message: bytes) -> tuple[ImuReading, ImuCdr]:
         """Read a serialised sample; see `PerceptionNode.take_in`."""
         cdr = ImuCdr(message)
         return cdr.reading(), cdr
-
-
-def imu_names(text: str) -> list[str]:
-    """Return the names in a list that is separated by commas.
-
-    Raises:
-        ConfigError: one cannot stand in a topic, or stands there twice.
-    """
-    names = [name.strip() for name in text.split(",")] if text.strip() else []
-    for name in names:
-        if not _NAME.fullmatch(name) or "__" in name:
-            raise ConfigError(
-                f"parameter 'imus' got '{text}': '{name}' is no name for a topic; expected names "
-                "of letters, digits and _ that begin with a letter, separated by commas"
-            )
-        if names.count(name) > 1:
-            raise ConfigError(f"parameter 'imus' got '{text}': '{name}' stands there twice")
-    return names
 
 
 def check_unit(quaternion: NDArray[Any]) -> None:

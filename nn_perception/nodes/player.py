@@ -14,7 +14,7 @@ from nn_perception.errors import NnPerceptionError
 from nn_perception.evaluation.replay import choose_topics
 from nn_perception.nodes.client import ClassifierClient
 from nn_perception.nodes.playback import Playback
-from nn_perception.tasks.classification import ImageClassificationPipeline
+from nn_perception.tasks.image_pipeline import ImageClassificationPipeline
 
 Settings = Mapping[int, Mapping[str, Any]]
 """Frame index -> parameters that are set just before that frame."""

@@ -1,28 +1,17 @@
-"""Image classification, as the tasks with class labels share it: pre-process, engine, softmax."""
+"""Pictures as the input of a classifier, and its outputs as probabilities."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from time import perf_counter
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from nn_perception.bundle import Bundle
-from nn_perception.config import from_mapping
-from nn_perception.engine import Engine
-from nn_perception.errors import BundleError, ConfigError, EngineError
-from nn_perception.messages import decode_image, frame_id, stamp_ns
-from nn_perception.tasks.pipeline import InputSpec
-
 Image = npt.NDArray[np.uint8]
 Scores = npt.NDArray[np.float64]
-
-IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
 
 @dataclass(frozen=True)
@@ -44,108 +33,6 @@ class ImagePreprocessing:
     width: int
     fit: Literal["center_crop", "stretch"]
     polarity: Literal["as_is", "bright_on_dark"]
-
-
-@dataclass(frozen=True)
-class ClassificationResult:
-    """Class probabilities of one image.
-
-    Attributes:
-        stamp_ns: stamp of the input, nanoseconds.
-        frame_id: frame of the input.
-        labels: class names, in the order of the scores.
-        scores: calibrated probabilities, shape (K,), sum 1.
-        stage_s: seconds per stage: decode, preprocess, engine, postprocess.
-    """
-
-    stamp_ns: int
-    frame_id: str
-    labels: tuple[str, ...]
-    scores: Scores
-    stage_s: Mapping[str, float]
-
-    @property
-    def best(self) -> tuple[str, float]:
-        """The most probable class and its probability."""
-        index = int(self.scores.argmax())
-        return self.labels[index], float(self.scores[index])
-
-
-class ImageClassificationPipeline:
-    """Whole frame in, probabilities of all classes out."""
-
-    inputs: ClassVar[tuple[InputSpec, ...]] = (InputSpec("image_raw", IMAGE_TYPES, "newest"),)
-
-    def __init__(self, bundle: Bundle, engine: Engine) -> None:
-        """Check that the bundle describes an image classifier.
-
-        Raises:
-            BundleError: pre-processing, calibration, labels and shapes are missing or disagree.
-        """
-        self.bundle = bundle
-        self.engine = engine
-        self.preprocessing = _read_preprocessing(bundle)
-        self._temperature = _read_temperature(bundle)
-
-    def reset(self) -> None:
-        """Nothing to forget: each frame stands for itself."""
-
-    def process(self, name: str, message: Any) -> ClassificationResult:
-        """Classify one sensor_msgs Image or CompressedImage.
-
-        Raises:
-            MessageError: the message is no usable image.
-            EngineError: the network gave numbers that are not finite.
-        """
-        start = perf_counter()
-        image = decode_image(message, self.preprocessing.channels)
-        decoded = perf_counter()
-        array = prepare_image(image, self.preprocessing)[None]
-        prepared = perf_counter()
-        logits = self.engine(array)[0]
-        run = perf_counter()
-        scores = self._probabilities(logits)[0]
-        stage_s = {
-            "decode": decoded - start,
-            "preprocess": prepared - decoded,
-            "engine": run - prepared,
-            "postprocess": perf_counter() - run,
-        }
-        return ClassificationResult(
-            stamp_ns(message), frame_id(message), self.bundle.labels, scores, stage_s
-        )
-
-    def classify(
-        self,
-        images: Sequence[Image] | Image,
-        batch: int = 256,
-        on_progress: Callable[[int], object] = lambda _: None,
-    ) -> Scores:
-        """Classify pictures (each (H, W), (H, W, 1) or (H, W, 3) RGB uint8); returns (N, K).
-
-        The same pre-processing as for messages, with the engine called on batches;
-        ``on_progress`` is told how many pictures each batch held.
-        """
-        parts = []
-        for array in self._batches(images, batch):
-            parts.append(self._probabilities(self.engine(array)[0]))
-            on_progress(len(array))
-        return np.concatenate(parts) if parts else np.empty((0, len(self.bundle.labels)))
-
-    def _batches(self, images: Sequence[Image] | Image, batch: int) -> Iterator[Image]:
-        for start in range(0, len(images), batch):
-            yield np.stack(
-                [
-                    prepare_image(image, self.preprocessing)
-                    for image in images[start : start + batch]
-                ]
-            )
-
-    def _probabilities(self, logits: npt.NDArray[Any]) -> Scores:
-        scores = softmax(logits, self._temperature)
-        if not np.isfinite(scores).all():
-            raise EngineError(f"{self.bundle.name} gave scores that are not finite")
-        return scores
 
 
 def softmax(logits: npt.NDArray[Any], temperature: float = 1.0) -> Scores:
@@ -215,33 +102,3 @@ def _border(height: int, width: int) -> npt.NDArray[np.intp]:
     inside = np.zeros((height, width), bool)
     inside[1:-1, 1:-1] = True
     return np.flatnonzero(~inside)
-
-
-def _read_preprocessing(bundle: Bundle) -> ImagePreprocessing:
-    try:
-        settings = from_mapping(ImagePreprocessing, bundle.config.preprocessing)
-    except ConfigError as error:
-        raise BundleError(f"the pre-processing of {bundle.name}: {error}") from None
-    expected = (settings.channels, settings.height, settings.width)
-    specs = bundle.config.inputs
-    if len(specs) != 1 or specs[0].shape[1:] != expected or specs[0].dtype != "uint8":
-        raise BundleError(
-            f"{bundle.name}: an image classifier has one uint8 input of shape (N, C, H, W) equal "
-            f"to its pre-processing {expected}; its config.json names {specs}"
-        )
-    classes = bundle.config.outputs[0].shape[-1] if bundle.config.outputs else None
-    if not bundle.labels or classes != len(bundle.labels):
-        raise BundleError(
-            f"{bundle.name} has {len(bundle.labels)} labels for {classes} outputs; both must agree"
-        )
-    return settings
-
-
-def _read_temperature(bundle: Bundle) -> float:
-    temperature = bundle.config.calibration.get("temperature")
-    if not isinstance(temperature, (int, float)) or not 0.01 <= temperature <= 100.0:
-        raise BundleError(
-            f"{bundle.name}: calibration.temperature is {temperature!r}; expected a number from "
-            "0.01 to 100 (1.0 when not calibrated)"
-        )
-    return float(temperature)

@@ -20,6 +20,7 @@ def open_pipeline(
     device: str = "auto",
     threads: int = 1,
     backend: str = "auto",
+    precision: str = "float32",
     settings: Mapping[str, Any] | None = None,
     bag: Path | None = None,
     for_data: bool = False,
@@ -31,6 +32,7 @@ def open_pipeline(
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
         threads: CPU threads of one call of the network.
         backend: ``"auto"``, ``"onnxruntime"`` or ``"torch"``.
+        precision: of the network on a GPU, see `create_engine`.
         settings: keyword arguments of the task's pipeline class, such as ``sensor_delay_s``.
         bag: a recording whose own settings hold where ``settings`` has none, for tasks whose
             evaluation has ``settings_in_bag(path)``.
@@ -50,7 +52,7 @@ def open_pipeline(
     if bag is not None:
         in_bag = getattr(task.load_evaluation(), "settings_in_bag", None)
         given = {**(in_bag(bag) if in_bag else {}), **given}
-    engine = create_engine(loaded, device, threads, backend)
+    engine = create_engine(loaded, device, threads, backend, precision)
     warm_up(engine, loaded)
     if for_data and not getattr(task.load_evaluation(), "needs_pipeline", True):
         pipeline_class = Opened

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from nn_perception.bundle import Bundle
 from nn_perception.engine import Engine
+from nn_perception.errors import MessageError
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,20 @@ class Result(Protocol):
 class Pipeline(Protocol):
     """Turns input messages into results. One thread at a time.
 
-    A pipeline may have ``process_many``, for groups, and ``settle``, which a node calls when the
-    answers are published: for work that none of them had to wait for.
+    A pipeline may have ``process_many``, for groups; ``settle``, which a node calls when the
+    answers are published: for work that none of them had to wait for; and ``overdue``, which is
+    called after each group and returns a `MessageError` for each message that waited in vain.
 
     The same object serves a live node and a replay, so that both give the same numbers.
     """
 
-    inputs: ClassVar[tuple[InputSpec, ...]]
     bundle: Bundle
     engine: Engine
+
+    @property
+    def inputs(self) -> tuple[InputSpec, ...]:
+        """What it takes; of the class: those that it has with its default settings."""
+        ...
 
     def reset(self) -> None:
         """Forget all state: on activation, a clock jump, or a swap of models."""
@@ -69,3 +75,10 @@ class Pipeline(Protocol):
             MessageError: the message cannot be used; the pipeline can go on with the next.
         """
         ...
+
+
+def overdue(pipeline: Any) -> Sequence[MessageError]:
+    """Return what a pipeline has given up waiting for since the last call; most never wait."""
+    take = getattr(pipeline, "overdue", None)
+    errors: Sequence[MessageError] = () if take is None else take()
+    return errors

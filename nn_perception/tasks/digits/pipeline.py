@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from nn_perception.tasks.classification import ImageClassificationPipeline, ImagePreprocessing
+from nn_perception.tasks.classification import ImagePreprocessing
+from nn_perception.tasks.image_pipeline import ImageClassificationPipeline
 
 PREPROCESSING = ImagePreprocessing(
     channels=1, height=28, width=28, fit="center_crop", polarity="bright_on_dark"
