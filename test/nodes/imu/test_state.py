@@ -12,7 +12,7 @@ from sensor_msgs.msg import Imu
 
 from nn_perception.errors import ConfigError, TaskError
 from nn_perception.nodes.frames import raw_stamp_ns
-from nn_perception.nodes.imu import imu_names
+from nn_perception.topic_names import parse_names
 
 
 def angle_mrad(raw):
@@ -177,7 +177,7 @@ def test_gyro_corrector_publishes_for_each_unit(start_imu):
     [("", []), ("  ", []), ("a", ["a"]), ("a, b/c ,/d", ["a", "b/c", "/d"])],
 )
 def test_names_of_units(text, names):
-    assert imu_names(text) == names
+    assert list(parse_names("imus", text)) == names
 
 
 @pytest.mark.parametrize("text", ["a,,b", "a b", "1a", "a/", "~a", "a,a", "a__b", "a//b", ","])
