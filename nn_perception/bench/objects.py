@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import cast
 
 import numpy as np
 
@@ -160,8 +161,7 @@ def _train(
 
 
 def _pipeline(out: Path) -> ImageClassificationPipeline:
-    pipeline: ImageClassificationPipeline = open_pipeline(out, device="cpu")
-    return pipeline
+    return cast(ImageClassificationPipeline, open_pipeline(out, device="cpu"))
 
 
 def _speed(pipeline: ImageClassificationPipeline) -> Measurement:
