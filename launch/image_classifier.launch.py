@@ -1,5 +1,8 @@
 """Starts the image classifier, which configures and activates itself.
 
+With several cameras (``cameras:=left,right``) each name stands before its topics: left/image_raw,
+right/image_raw; ``image_topic`` then has no use.
+
 Defaults stand in ``config/image_classifier.yaml`` and nowhere else: an argument that is left empty
 does not override the parameter file.
 """
@@ -25,6 +28,10 @@ OVERRIDES = {
     "model_root": (str, "directory below which models are looked for"),
     "device": (str, "auto, cpu, cuda or cuda:N"),
     "image_transport": (str, "raw or compressed"),
+    "cameras": (str, "names of several cameras, separated by commas"),
+    "regions": (str, "auto, full, center, detections or digits"),
+    "keep_percent": (float, "share of true inputs that is answered, in percent"),
+    "max_rate_hz": (float, "frames of each camera in a second that are looked at"),
     "autostart": (bool, "configure and activate at start"),
     "use_sim_time": (bool, "take the time from /clock"),
 }
@@ -39,6 +46,11 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument("namespace", default_value="", description="of the node"),
             DeclareLaunchArgument(
                 "image_topic", default_value="image_raw", description="where the images come from"
+            ),
+            DeclareLaunchArgument(
+                "boxes_topic",
+                default_value="boxes",
+                description="where the boxes come from (regions: detections)",
             ),
             DeclareLaunchArgument(
                 "log_level",
@@ -77,7 +89,10 @@ def _classifier(context: LaunchContext) -> list[Node]:
             executable="image_classifier",
             namespace=LaunchConfiguration("namespace"),
             parameters=[LaunchConfiguration("params_file"), overrides],
-            remappings=[("image_raw", LaunchConfiguration("image_topic"))],
+            remappings=[
+                ("image_raw", LaunchConfiguration("image_topic")),
+                ("boxes", LaunchConfiguration("boxes_topic")),
+            ],
             arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
             output="screen",
         )

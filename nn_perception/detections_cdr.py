@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from nn_perception.cdr import ENCAPSULATION_BYTES, Buffer, undecodable
 from nn_perception.errors import MessageError
-from nn_perception.image_cdr import Header, header_from_cdr
+from nn_perception.image_cdr import RawHeader, header_from_cdr
 
 KIND = "vision_msgs/Detection2DArray"
 
@@ -72,7 +72,7 @@ class BoxOnly(NamedTuple):
 class RawBoxes(NamedTuple):
     """The fields of vision_msgs/Detection2DArray that boxes are taken from."""
 
-    header: Header
+    header: RawHeader
     detections: list[BoxOnly]
 
 
@@ -145,7 +145,7 @@ def _behind_text(body: memoryview, order: str, at: int) -> int:
     return at
 
 
-def detections_to_cdr(header: Header, found: Sequence[Found]) -> bytes:
+def detections_to_cdr(header: RawHeader, found: Sequence[Found]) -> bytes:
     """Serialise a vision_msgs/Detection2DArray, little-endian.
 
     Args:
@@ -197,7 +197,7 @@ def best_first(
     ]
 
 
-def _header_bytes(header: Header) -> bytes:
+def _header_bytes(header: RawHeader) -> bytes:
     stamp = header.stamp
     return struct.pack("<iI", stamp.sec, stamp.nanosec) + _text_bytes(header.frame_id)
 

@@ -38,7 +38,7 @@ class Stamp(NamedTuple):
     nanosec: int
 
 
-class Header(NamedTuple):
+class RawHeader(NamedTuple):
     """The fields of std_msgs/Header."""
 
     stamp: Stamp
@@ -48,7 +48,7 @@ class Header(NamedTuple):
 class RawImage(NamedTuple):
     """The fields of sensor_msgs/Image; ``data`` is a view of the serialised message."""
 
-    header: Header
+    header: RawHeader
     height: int
     width: int
     encoding: str
@@ -60,7 +60,7 @@ class RawImage(NamedTuple):
 class RawCompressedImage(NamedTuple):
     """The fields of sensor_msgs/CompressedImage; ``data`` is a view of the serialised message."""
 
-    header: Header
+    header: RawHeader
     format: str
     data: NDArray[np.uint8]
 
@@ -88,7 +88,7 @@ def compressed_from_cdr(buffer: Buffer) -> RawCompressedImage:
     return RawCompressedImage(cursor.header, cursor.text(), cursor.data())
 
 
-def header_from_cdr(buffer: Buffer, kind: str) -> tuple[Header, str, int]:
+def header_from_cdr(buffer: Buffer, kind: str) -> tuple[RawHeader, str, int]:
     """Return the header of a serialised message, the byte order, and where the header ends.
 
     See `nn_perception.cdr.read_header` for arguments, the last two results and errors.
@@ -96,7 +96,7 @@ def header_from_cdr(buffer: Buffer, kind: str) -> tuple[Header, str, int]:
     order, _, frame_id, end = read_header(buffer, kind)
     # The stamp's own two numbers: nanoseconds above a second, which are wrong, stay as they came.
     seconds, nanoseconds, _ = HEADER[order].unpack_from(buffer, ENCAPSULATION_BYTES)
-    return Header(Stamp(seconds, nanoseconds), frame_id), order, end
+    return RawHeader(Stamp(seconds, nanoseconds), frame_id), order, end
 
 
 class _Cursor:

@@ -17,7 +17,7 @@ from nn_perception.detections_cdr import (
     detections_to_cdr,
 )
 from nn_perception.errors import MessageError
-from nn_perception.image_cdr import Header, Stamp
+from nn_perception.image_cdr import RawHeader, Stamp
 
 STORE = default_typestore()
 KIND = "vision_msgs/msg/Detection2DArray"
@@ -66,7 +66,7 @@ def serialise(found, little_endian=True, **changes):
 
 @given(found=DETECTIONS, frame=TEXTS, stamp=st.tuples(st.integers(0, 99), st.integers(0, 99)))
 def test_what_is_written_is_what_rosbags_writes(found, frame, stamp):
-    header = Header(Stamp(*stamp), frame)
+    header = RawHeader(Stamp(*stamp), frame)
     assert detections_to_cdr(header, found) == serialise(found, frame=frame, stamp=stamp)
 
 
@@ -93,7 +93,7 @@ def test_every_truncation_is_undecodable():
 
 def test_ten_thousand_boxes_are_read_and_more_are_refused():
     many = [Found((1.0, 2.0, 3.0, 4.0), [], "")] * MAXIMUM_BOXES
-    raw = detections_to_cdr(Header(Stamp(0, 0), ""), many)
+    raw = detections_to_cdr(RawHeader(Stamp(0, 0), ""), many)
     assert len(boxes_from_cdr(raw).detections) == MAXIMUM_BOXES
     more = raw.replace(struct.pack("<I", MAXIMUM_BOXES), struct.pack("<I", MAXIMUM_BOXES + 1), 1)
     with pytest.raises(MessageError, match="10001 boxes") as error:

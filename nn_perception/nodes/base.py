@@ -10,8 +10,8 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
@@ -37,6 +37,9 @@ from nn_perception.nodes.subscriptions import InputTopic
 from nn_perception.nodes.table_node import TableNode
 from nn_perception.tasks import get_task
 
+if TYPE_CHECKING:
+    from nn_perception.nodes.frame_gate import FrameGate
+
 SUCCESS = TransitionCallbackReturn.SUCCESS
 FAILURE = TransitionCallbackReturn.FAILURE
 ERROR = TransitionCallbackReturn.ERROR
@@ -53,7 +56,8 @@ class PerceptionNode(TableNode):
     Attributes:
         executable: see `TableNode`.
         input_types: message types that it feeds its pipeline with; the task must take one.
-        settings: parameters that the pipeline takes as keyword arguments of the same names.
+        settings: parameters that the pipeline takes as keyword arguments of the same names. A
+            change of one that is not read-only rebuilds the model, as one of ``model`` does.
         at_once: most messages that the pipeline gets together; above 1 it needs ``process_many``.
     """
 
@@ -69,7 +73,16 @@ class PerceptionNode(TableNode):
         """
         super().__init__(**kwargs)
         self._control = threading.RLock()  # transitions, swaps and diagnostics exclude each other
-        self._inference = Inference(self, self.take_in, self.publish_result, self.at_once)
+        self._inference = Inference(
+            self,
+            self.take_in,
+            self.publish_result,
+            self.at_once,
+            gate=self.frame_gate(),
+            behind=self.behind_answers(),
+        )
+        rebuilding = (name for name in self.settings if not self._table[name].read_only)
+        self._rebuilding = MODEL_PARAMETERS.union(rebuilding)
         self._outputs: list[Publisher] = []
         self._jump_handle: JumpHandle | None = None
         self._problem = ""  # why the last transition failed
@@ -148,13 +161,23 @@ class PerceptionNode(TableNode):
         """
         raise NotImplementedError
 
+    def frame_gate(self) -> FrameGate | None:
+        """Return what lets camera frames in; None for streams of samples. See `Inference`."""
+        return None
+
+    def behind_answers(self) -> Callable[[], None] | None:
+        """Return what is to be called in the worker's thread when answers are published."""
+        return None
+
     # For a subclass.
 
-    def input_topic(self, name: str, topic: str, kind: Any, raw: bool = False) -> InputTopic:
+    def input_topic(
+        self, name: str, topic: str, kind: Any, *, raw: bool = False, waiting: int | None = None
+    ) -> InputTopic:
         """Describe one subscription: remapped, in this node's namespace, QoS overrides applied."""
         resolved = self.resolve_topic_name(topic)
         qos = sensor_qos(self, resolved, self.value("qos_depth"))
-        return InputTopic(name, resolved, kind, qos, raw)
+        return InputTopic(name, resolved, kind, qos, raw, waiting)
 
     def output(self, message_type: Any, topic: str, qos: QoSProfile | int) -> Publisher:
         """Create a publisher that is silent while the node is not active, until the clean-up."""
@@ -249,7 +272,7 @@ class PerceptionNode(TableNode):
         with self._control:
             try:
                 check_set(self, self._table, changes)
-                if MODEL_PARAMETERS & changes.keys():
+                if self._rebuilding & changes.keys():
                     self._change_model(self._values(changes))
             except Exception as error:
                 return SetParametersResult(successful=False, reason=self._refuse(changes, error))
@@ -274,7 +297,7 @@ class PerceptionNode(TableNode):
         if not isinstance(error, NnPerceptionError):
             reason = f"internal error, {type(error).__name__}: {error}"
             self.get_logger().error(traceback.format_exc())
-        if MODEL_PARAMETERS & changes.keys():
+        if self._rebuilding & changes.keys():
             self._refused_swaps += 1
         self.get_logger().warning(f"refused {dict(changes)}: {reason}")
         return reason

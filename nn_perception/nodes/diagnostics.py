@@ -126,6 +126,8 @@ def _counts(health: Health) -> dict[str, Any]:
         "received": counts.received,
         "published": counts.published,
         "dropped": counts.dropped,
+        **_by_input("dropped", counts.dropped_by),
+        **_by_input("throttled", counts.throttled_by),
         "bad": sum(counts.bad.values()),
         **{f"bad.{kind}": count for kind, count in sorted(counts.bad.items())},
         "internal_errors": counts.internal_errors,
@@ -136,6 +138,12 @@ def _counts(health: Health) -> dict[str, Any]:
         "swaps": health.swaps,
         "refused_swaps": health.refused_swaps,
     }
+
+
+def _by_input(what: str, numbers: Mapping[str, int]) -> dict[str, int]:
+    """One input, too, has its number of throttled messages, of which there is no total yet."""
+    rows = {f"{what}.{name}": number for name, number in numbers.items()}
+    return {"throttled": sum(numbers.values())} | rows if what == "throttled" and rows else rows
 
 
 def _ages(ages_s: Mapping[str, float]) -> dict[str, str]:

@@ -6,16 +6,21 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rclpy.node import Node
 
 from nn_perception.errors import MessageError, NnPerceptionError
 from nn_perception.nodes.intake import Intake
 from nn_perception.nodes.model import ActiveModel
+from nn_perception.nodes.slots import Slots
 from nn_perception.nodes.statistics import HARMLESS_FLAGS, LogThrottle, Statistics
 from nn_perception.nodes.subscriptions import InputNode, InputTopic
 from nn_perception.nodes.worker import Worker
+
+if TYPE_CHECKING:  # it imports OpenCV, which an IMU's node does without
+    from nn_perception.nodes.frame_gate import FrameGate
 
 Arrival = tuple[str, Any, float]  # input name, message, time.perf_counter() of its arrival
 
@@ -50,6 +55,8 @@ class Inference:
         take_in: Callable[[str, Any], tuple[Any, Any]],
         publish: Callable[[str, Any, Any], None],
         at_once: int = 1,
+        gate: FrameGate | None = None,
+        behind: Callable[[], None] | None = None,
     ) -> None:
         """Prepare; nothing runs yet.
 
@@ -62,6 +69,9 @@ class Inference:
                 for it).
             at_once: most messages that are taken from the queue together; above 1 only with
                 pipelines that have ``process_many``.
+            gate: for camera frames, and None for streams of samples. Each input then has slots of
+                its own, all that wait are taken together, and nothing runs in the intake's thread.
+            behind: called in the worker's thread when the answers to a group are published.
         """
         self.model: ActiveModel | None = None
         self.statistics = Statistics()
@@ -70,9 +80,12 @@ class Inference:
         self._take_in = take_in
         self._publish = publish
         self._at_once = at_once
+        self._gate = gate
+        self._behind = behind
         self._throttle = LogThrottle(lambda: self._value("log_period_s"))
         self._reset_wanted = threading.Event()
         self._serving: ActiveModel | None = None  # the model of the last message; worker's thread
+        self._overdue: Callable[[], Sequence[MessageError]] | None = None  # of `_serving`
         self._inputs: InputNode | None = None
         self._worker: Worker[Arrival] | None = None
 
@@ -81,20 +94,49 @@ class Inference:
         self.problem = ""
         self._serving = None
         self.reset()
-        intake: Intake[Arrival] = Intake(self._value("queue_size") * len(topics))
-        name = f"{self._node.get_name()}_worker"
-        worker = Worker(name, intake, self._handle, self._worker_died, self._at_once)
-        self._worker = worker
+        worker = self._worker = self._make_worker(topics)
         worker.start()
-        self.statistics.activated(topic.name for topic in topics)
+        by_input = self._gate is not None
+        self.statistics.activated((topic.name for topic in topics), by_input)
+        executor = self._value("intake_executor")
+        self._inputs = InputNode(
+            self._node, topics, self._store(worker), self._undecodable, executor
+        )
+
+    def _make_worker(self, topics: Sequence[InputTopic]) -> Worker[Arrival]:
+        name, queue_size = f"{self._node.get_name()}_worker", self._value("queue_size")
+        gate = self._gate
+        if gate is None:
+            intake: Intake[Arrival] = Intake(queue_size * len(topics))
+            return Worker(name, intake, self._handle, self._worker_died, self._at_once)
+        depths = {topic.name: topic.waiting or queue_size for topic in topics}
+        slots: Slots[Arrival] = Slots(
+            depths, itemgetter(0), lambda arrival: gate.replaced(*arrival[:2])
+        )
+        limit = len(topics)
+        return Worker(name, slots, self._handle, self._worker_died, limit, direct=False)
+
+    def _store(self, worker: Worker[Arrival]) -> Callable[[str, Any], None]:
+        """Return what the thread of the subscriptions does with a message."""
+        gate, statistics = self._gate, self.statistics
 
         def store(name: str, message: Any) -> None:
             now = time.perf_counter()
             kept_all = worker.give((name, message, now), now)
-            self.statistics.received(name, dropped_one=not kept_all)
+            statistics.received(name, dropped_one=not kept_all)
 
-        executor = self._value("intake_executor")
-        self._inputs = InputNode(self._node, topics, store, self._undecodable, executor)
+        def store_frame(name: str, message: Any) -> None:
+            now = time.perf_counter()
+            if gate is not None and not gate.admits(name, message, now):
+                statistics.received(name, dropped_one=False)
+                statistics.throttled(name)
+                return
+            kept_all = worker.give((name, message, now), now)
+            statistics.received(name, dropped_one=not kept_all)
+            if not kept_all:
+                statistics.dropped_from(name)
+
+        return store if gate is None else store_frame
 
     def stop(self) -> bool:
         """Stop intake and worker; return False when a thread did not end. May be called twice."""
@@ -135,14 +177,18 @@ class Inference:
         self._settle(model)
 
     def _settle(self, model: ActiveModel) -> None:
-        """Let a pipeline do what its answers did not have to wait for."""
+        """Do what the answers did not have to wait for."""
         settle = getattr(model.pipeline, "settle", None)
-        if settle is None:
-            return
         try:
-            settle()
+            if settle is not None:
+                settle()
+            if self._overdue is not None:
+                for late in self._overdue():
+                    self._skip(late)
+            if self._behind is not None:
+                self._behind()
         except Exception as error:
-            self._internal(error, "a state was not brought up to date", 0)
+            self._internal(error, "what follows an answer failed", 0)
 
     def _take_all_in(self, arrivals: list[Arrival]) -> list[Entry]:
         entries = []
@@ -180,6 +226,8 @@ class Inference:
     def _prepare(self, model: ActiveModel) -> None:
         """Bring the pipeline's state into line with what happened since the last message."""
         previous, self._serving = self._serving, model
+        if previous is not model:
+            self._overdue = getattr(model.pipeline, "overdue", None)
         if previous is not None and previous is not model:
             self._hand_over(previous, model)
         if self._reset_wanted.is_set():

@@ -72,12 +72,7 @@ class Intake(Generic[Item]):
                 self._waiting = False
             elif wait:  # it may have been released after the time was over, too
                 self._wake.acquire(blocking=False)
-            items = self._items
-            if len(items) <= limit:
-                taken = list(items)
-                items.clear()
-                return taken
-            return [items.popleft() for _ in range(limit)]
+            return self._take(limit)
 
     def close(self) -> None:
         """Wake a waiting `get` and accept nothing more. Closing twice is no error."""
@@ -108,6 +103,15 @@ class Intake(Generic[Item]):
     def __len__(self) -> int:
         with self._lock:
             return len(self._items)
+
+    def _take(self, limit: int) -> list[Item]:
+        """Take the oldest items; to be called with the lock held."""
+        items = self._items
+        if len(items) <= limit:
+            taken = list(items)
+            items.clear()
+            return taken
+        return [items.popleft() for _ in range(limit)]
 
     def _wake_up(self) -> None:
         """Release the taker once; to be called with the lock held."""

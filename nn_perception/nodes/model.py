@@ -15,8 +15,9 @@ from nn_perception.tasks import Task
 from nn_perception.tasks.loading import open_pipeline
 from nn_perception.tasks.pipeline import Pipeline
 
-MODEL_PARAMETERS = frozenset({"model", "device", "backend", "threads"})
-"""Parameters whose change rebuilds the model."""
+MODEL_PARAMETERS = frozenset({"model", "device", "backend", "threads", "precision"})
+"""Parameters whose change rebuilds the model; a pipeline's settings, where they may change, do so,
+too."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def build_model(task: Task, values: Mapping[str, Any], settings: Iterable[str] =
     Args:
         task: the task that the bundle must be for.
         values: the parameters ``model``, ``model_root``, ``device``, ``backend``, ``threads``,
-            and the settings.
+            ``precision`` where the node has it, and the settings.
         settings: names of those parameters that the pipeline takes as keyword arguments.
 
     Raises:
@@ -77,6 +78,7 @@ def build_model(task: Task, values: Mapping[str, Any], settings: Iterable[str] =
         device=values["device"],
         threads=values["threads"],
         backend=values["backend"],
+        precision=values.get("precision", "float32"),
         settings={name: values[name] for name in settings},
     )
     return ActiveModel(_name(task, values), pipeline)

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from nn_perception.errors import ConfigError, nearest
+from nn_perception.nodes.image_parameters import IMAGE
 from nn_perception.nodes.parameter import Parameter
 from nn_perception.nodes.uwb_parameters import UWB
 
@@ -122,28 +123,7 @@ def _task(default: str) -> Parameter:
     )
 
 
-IMAGE_CLASSIFIER = (
-    _task("digits"),
-    Parameter(
-        "image_transport",
-        "string",
-        "raw",
-        "raw: sensor_msgs/Image on image_raw; compressed: sensor_msgs/CompressedImage on "
-        "image_raw/compressed.",
-        choices=("raw", "compressed"),
-        read_only=True,
-    ),
-    Parameter(
-        "queue_size",
-        "int",
-        1,
-        "Messages that may wait for the network. 1: only the newest, an unprocessed one is "
-        "replaced. More: in order, the oldest is dropped when full. Both are counted.",
-        minimum=1,
-        maximum=10000,
-        read_only=True,
-    ),
-)
+IMAGE_CLASSIFIER = (_task("digits"), *IMAGE)
 
 IMU = (
     Parameter(

@@ -35,6 +35,9 @@ class Snapshot:
         rate_out_hz: results per second.
         input_age_s: seconds since the last message, or since activation; None when inactive.
         input_ages_s: the same for each input; empty when inactive.
+        dropped_by: drops by input, and
+        throttled_by: messages that were left out since the input is faster than wanted, by input;
+            both empty where inputs share a queue.
         dropped_in_period: drops since the last snapshot.
         errors_in_period: unusable messages and internal errors since the last snapshot.
         last_error: the latest error message, empty when there was none.
@@ -51,6 +54,8 @@ class Snapshot:
     rate_out_hz: float
     input_age_s: float | None
     input_ages_s: Mapping[str, float]
+    dropped_by: Mapping[str, int]
+    throttled_by: Mapping[str, int]
     dropped_in_period: int
     errors_in_period: int
     last_error: str
@@ -72,6 +77,8 @@ class Statistics:
         self._received = 0
         self._published = 0
         self._dropped = 0
+        self._dropped_by: dict[str, int] = {}
+        self._throttled_by: dict[str, int] = {}
         self._bad: Counter[str] = Counter()
         self._internal = 0
         self._last_error = ""
@@ -80,11 +87,20 @@ class Statistics:
         self._last_flag_s: dict[str, float] = {}
         self._before = (clock(), 0, 0, 0, 0)
 
-    def activated(self, inputs: Iterable[str]) -> None:
-        """The age of each of these inputs counts from now."""
+    def activated(self, inputs: Iterable[str], by_input: bool = False) -> None:
+        """The age of each of these inputs counts from now.
+
+        Args:
+            inputs: their names.
+            by_input: whether `dropped_from` and `throttled` will be called for each.
+        """
         now = self._clock()
         with self._lock:
             self._last_input_s = dict.fromkeys(inputs, now)
+            if by_input:
+                zeros = dict.fromkeys(self._last_input_s, 0)
+                self._dropped_by = zeros | self._dropped_by
+                self._throttled_by = zeros | self._throttled_by
 
     def deactivated(self) -> None:
         """No input is expected."""
@@ -99,6 +115,14 @@ class Statistics:
         self._received += 1
         self._dropped += dropped_one
         self._last_input_s[name] = self._clock()
+
+    def dropped_from(self, name: str) -> None:
+        """Tell that the message dropped last was of this input; see `received` for the thread."""
+        self._dropped_by[name] += 1
+
+    def throttled(self, name: str) -> None:
+        """Count a message that was received and left out; see `received` for the thread."""
+        self._throttled_by[name] += 1
 
     def published(self, stage_s: Mapping[str, float]) -> None:
         """Count one result with the seconds of its stages.
@@ -154,6 +178,8 @@ class Statistics:
                 rate_out_hz=(self._published - published) / elapsed,
                 input_age_s=min(ages.values(), default=None),
                 input_ages_s=ages,
+                dropped_by=self._dropped_by.copy(),
+                throttled_by=self._throttled_by.copy(),
                 dropped_in_period=self._dropped - dropped,
                 errors_in_period=errors - errors_before,
                 last_error=self._last_error,

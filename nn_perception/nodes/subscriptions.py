@@ -28,6 +28,8 @@ class InputTopic:
         message_type: the message class.
         qos: of the subscription.
         raw: whether messages come as their serialised bytes, which costs a fraction.
+        waiting: how many messages may wait for the pipeline, where each input has its own slots;
+            None: as the parameter ``queue_size`` says.
     """
 
     name: str
@@ -35,6 +37,7 @@ class InputTopic:
     message_type: Any
     qos: QoSProfile
     raw: bool = False
+    waiting: int | None = None
 
 
 class InputNode:

@@ -18,7 +18,8 @@ class Worker(Generic[Item]):
 
     With a ``limit`` above 1, an item that comes alone is handled at once in the thread that gives
     it: waking another one costs more than an IMU's sample does. Items that come close together go
-    through the intake, so that they make a group.
+    through the intake, so that they make a group. ``direct`` False is for items that take long,
+    such as frames: nothing could be taken in meanwhile.
 
     ``handle`` gets the items in order, those that wait together but ``limit`` at most at a time,
     and must not raise: whatever can go wrong with an item is its business. Should it raise all the
@@ -33,11 +34,14 @@ class Worker(Generic[Item]):
         handle: Callable[[list[Item]], None],
         on_death: Callable[[BaseException], None],
         limit: int = 1,
+        *,
+        direct: bool = True,
     ) -> None:
         self._intake = intake
         self._handle = handle
         self._on_death = on_death
         self._limit = limit
+        self._direct = direct and limit > 1
         self._ended_s = 0.0  # when the last item was handled directly
         # A daemon: a network call that hangs (a lost GPU) must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -56,7 +60,7 @@ class Worker(Generic[Item]):
         Returns:
             False when an older item was dropped for it, as `Intake.put`.
         """
-        sparse = self._limit > 1 and now_s - self._ended_s > DIRECT_AFTER_S
+        sparse = self._direct and now_s - self._ended_s > DIRECT_AFTER_S
         if not (sparse and self._intake.taker_waits):
             return self._intake.put(item)
         try:

@@ -1,5 +1,6 @@
 """The image classifier over real DDS: what goes in, what comes out."""
 
+import contextlib
 import threading
 
 import cv2
@@ -164,16 +165,19 @@ def test_each_kind_of_bad_frame_is_logged_once_in_its_period(classifier, frame, 
     assert "mono88" in lines[0]
 
 
-class Engine:
-    """An engine that does something before it answers."""
+@contextlib.contextmanager
+def before_each_call(node, before):
+    """Let the node's engine do something before it answers."""
+    classifier = node._inference.model.pipeline._classifier
+    engine = classifier._engine
 
-    def __init__(self, engine, before):
-        self._engine, self._before = engine, before
-        self.device, self.backend = engine.device, engine.backend
+    def run(*inputs):
+        before()
+        return engine(*inputs)
 
-    def __call__(self, *inputs):
-        self._before()
-        return self._engine(*inputs)
+    classifier._engine = run
+    yield
+    classifier._engine = engine
 
 
 def test_an_error_inside_the_pipeline_is_counted_and_the_node_lives(classifier, frame, ask):
@@ -182,11 +186,9 @@ def test_an_error_inside_the_pipeline_is_counted_and_the_node_lives(classifier, 
     def broken():
         raise ZeroDivisionError("as a bug would")
 
-    pipeline = node._inference.model.pipeline
-    good, pipeline.engine = pipeline.engine, Engine(pipeline.engine, broken)
-    client.publish(serialize_message(frame()))
-    client.wait_for_diagnostics(lambda d: d["internal_errors"] == "1")
-    pipeline.engine = good
+    with before_each_call(node, broken):
+        client.publish(serialize_message(frame()))
+        client.wait_for_diagnostics(lambda d: d["internal_errors"] == "1")
     ask(client, frame())
     values = client.wait_for_diagnostics(lambda d: "as a bug would" in d["last_error"])
     assert values["bad"] == "0"
@@ -204,18 +206,28 @@ def test_label_info_is_latched_and_follows_the_model(start, connect):
     assert [c.class_name for c in seen[1].class_map] == list("0123456789")
 
 
-@pytest.mark.parametrize("transport", ["raw", "compressed"])
-def test_help_names_the_topics_that_there_are(start, transport):
-    node = start(image_transport=transport)
+@pytest.mark.parametrize(
+    ("transport", "regions", "absent"),
+    [
+        ("raw", "full", {"detections"}),
+        ("compressed", "digits", {"classification"}),
+        ("raw", "detections", {"classification"}),
+    ],
+)
+def test_help_names_the_topics_that_there_are(start, transport, regions, absent):
+    node = start(image_transport=transport, regions=regions)
     rows = {topic: (way, kind.split()[0].rstrip(",")) for way, topic, kind in EXECUTABLE.topics}
     found = dict(node.get_publisher_names_and_types_by_node(node.get_name(), "/"))
     for topic, (way, kind) in rows.items():
-        if way == "publishes":
-            full = node.resolve_topic_name(topic)
+        full = node.resolve_topic_name(topic)
+        if way == "publishes" and topic in absent:
+            assert full not in found
+        elif way == "publishes":
             assert [name.replace("/msg/", "/") for name in found[full]] == [kind]
-    (subscribed,) = node._topics
-    way, kind = rows[subscribed.topic.lstrip("/")]
-    assert (way, kind.split("/")[-1]) == ("subscribes", subscribed.message_type.__name__)
+    assert len(node._topics) == (2 if regions == "detections" else 1)
+    for subscribed in node._topics:
+        way, kind = rows[subscribed.topic.lstrip("/")]
+        assert (way, kind.split("/")[-1]) == ("subscribes", subscribed.message_type.__name__)
 
 
 def test_namespace_and_remapping(start, connect, frame, ask, pipeline):
@@ -275,7 +287,6 @@ def test_newest_only_drops_the_others_and_counts_them(start, connect, frame, ask
     """With the worker held in one frame, of those that come meanwhile only the last is answered."""
     node = start(qos_depth=100)
     client = connect(node)
-    pipeline = node._inference.model.pipeline
     entered, release = threading.Event(), threading.Event()
 
     def held():
@@ -283,13 +294,13 @@ def test_newest_only_drops_the_others_and_counts_them(start, connect, frame, ask
         assert release.wait(10.0)
 
     before = int(client.wait_for_diagnostics(lambda d: int(d["received"]) > 0)["received"])
-    pipeline.engine = Engine(pipeline.engine, held)
-    stamps = [client.publish(serialize_message(frame()))[0]]
-    assert entered.wait(10.0)
-    stamps += [client.publish(serialize_message(frame()))[0] for _ in range(5)]
-    client.wait_for_diagnostics(lambda d: int(d["received"]) == before + 6)
-    release.set()
-    assert client.wait_for_answer(stamps[5], 10.0)
+    with before_each_call(node, held):
+        stamps = [client.publish(serialize_message(frame()))[0]]
+        assert entered.wait(10.0)
+        stamps += [client.publish(serialize_message(frame()))[0] for _ in range(5)]
+        client.wait_for_diagnostics(lambda d: int(d["received"]) == before + 6)
+        release.set()
+        assert client.wait_for_answer(stamps[5], 10.0)
     assert [len(client.answers(stamp)) for stamp in stamps] == [1, 0, 0, 0, 0, 1]
     client.wait_for_diagnostics(lambda d: d["dropped"] == "4")
 

@@ -73,7 +73,7 @@ def test_a_dead_worker_is_an_error(classifier, frame, monkeypatch):
     def die(*_):
         raise SystemExit("as if killed")
 
-    monkeypatch.setattr(node._inference.model.pipeline, "process", die)
+    monkeypatch.setattr(node._inference.model.pipeline, "process_many", die)
     client.publish(serialize_message(frame()))
     values = client.wait_for_diagnostics(lambda d: d["level"] == "ERROR")
     assert "as if killed" in values["message"]
