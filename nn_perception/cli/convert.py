@@ -10,7 +10,10 @@ DESCRIPTION = """Make rosbag2 bags (MCAP) of recordings in other formats, with t
 
 SOURCE is a file, and OUT the bag; or SOURCE is a directory, and OUT gets one bag for each file.
 The word 'simulated' as SOURCE gives bags of simulated inertial sensors, with truth;
-'simulated-uwb' those of simulated UWB ranges.
+'simulated-uwb' those of simulated UWB ranges; 'simulated-digits' those of camera frames with
+handwritten digits: image_raw (sensor_msgs/Image) and truth (vision_msgs/Detection2DArray; id:
+text line/position), made of MNIST's test part and the photographs in $NN_PERCEPTION_DATA/camera
+where they are.
 
 imu  .npz of BROAD, EuRoC or TUM-VI: imu/data_raw (sensor_msgs/Imu), truth/pose
      (geometry_msgs/PoseStamped, where the truth is known), truth/moving (std_msgs/Bool, at its

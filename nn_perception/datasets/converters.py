@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nn_perception.datasets import imu_simulated, uwb_simulated
+from nn_perception.datasets.digit_frames_bags import SIMULATED_DIGITS, write_simulated_digits
 from nn_perception.datasets.imu_bags import write_imu_bag
 from nn_perception.datasets.imu_files import load_imu_directory
 from nn_perception.datasets.uwb import UwbSequence
@@ -17,6 +18,7 @@ from nn_perception.errors import DatasetError
 UWB_PARAMETERS = "uwb_anchors.yaml"
 """In the bag's directory: anchors and tags as a ROS parameter file."""
 SIMULATED_UWB = "simulated-uwb"
+SIMULATED_WORDS = (imu_simulated.SIMULATED, SIMULATED_UWB, SIMULATED_DIGITS)
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,8 @@ def convert_to_bags(source: Path, out: Path) -> Iterator[tuple[Path, Path, int]]
     """Convert a file, or all files of a directory that a converter knows.
 
     Args:
-        source: a file, a directory with files, or the word ``simulated`` (inertial sensors) or
-            ``simulated-uwb``.
+        source: a file, a directory with files, or the word ``simulated`` (inertial sensors),
+            ``simulated-uwb`` or ``simulated-digits`` (camera frames).
         out: one bag for a file; for a directory the directory that gets one bag for each file.
 
     Returns:
@@ -94,7 +96,7 @@ def convert_to_bags(source: Path, out: Path) -> Iterator[tuple[Path, Path, int]]
         BagError: a bag is there already, or cannot be made.
     """
     source, out = Path(source), Path(out)
-    if str(source) in (imu_simulated.SIMULATED, SIMULATED_UWB) and not source.exists():
+    if str(source) in SIMULATED_WORDS and not source.exists():
         yield from _simulated(source, out)
         return
     if source.is_file():
@@ -112,6 +114,10 @@ def convert_to_bags(source: Path, out: Path) -> Iterator[tuple[Path, Path, int]]
 
 def _simulated(word: Path, out: Path) -> Iterator[tuple[Path, Path, int]]:
     _make(out)
+    if str(word) == SIMULATED_DIGITS:
+        for bag, count in write_simulated_digits(out):
+            yield word, bag, count
+        return
     if str(word) == SIMULATED_UWB:
         for flight in uwb_simulated.simulated_uwb(uwb_simulated.TEST_SEEDS):
             yield word, out / flight.name, _write_uwb(flight, out / flight.name)

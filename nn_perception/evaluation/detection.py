@@ -232,7 +232,7 @@ def compare_frame(found: Side, true: Side, min_iou: float) -> FrameFigures:
     """Return the counts of one frame from boxes, labels and lines of both sides."""
     partner = match_boxes(found[0], true[0], min_iou)
     pairs = partner >= 0
-    answers, truths = np.asarray(found[1], dtype=object), np.asarray(true[1], dtype=object)
+    answers, truths = (np.asarray(list(side[1]), dtype=object) for side in (found, true))
     is_right = pairs.copy()
     is_right[pairs] = answers[pairs] == truths[partner[pairs]]
     finder = np.full(len(true[0]), -1, np.int64)

@@ -1,9 +1,12 @@
-"""Evaluation of image classifiers: against labelled pictures, and against a bag's label topic."""
+"""Evaluation of image classifiers: against labelled pictures, and against a bag's label topic.
+
+`choose_evaluation` gives the evaluation that fits what a pipeline answers: whole frames or regions.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,20 +19,37 @@ from nn_perception.datasets.images import load_image_set
 from nn_perception.errors import DatasetError
 from nn_perception.evaluation.classification import ClassificationMetrics, classification_metrics
 from nn_perception.evaluation.latency import LatencyRecorder
+from nn_perception.evaluation.per_source import SourceFigures, accuracy_per_source
+from nn_perception.evaluation.regions import RegionsEvaluation
 from nn_perception.evaluation.report import write_classification_report
 from nn_perception.messages import decode_image, stamp_ns
-from nn_perception.tasks.classification import (
-    ClassificationResult,
-    ImageClassificationPipeline,
-    prepare_image,
-)
+from nn_perception.tasks.classification import prepare_image
+from nn_perception.tasks.image_pipeline import ImageClassificationPipeline
+from nn_perception.tasks.image_results import ClassificationResult
 from nn_perception.tasks.pipeline import InputSpec
 
 LABEL_TYPE = "vision_msgs/msg/Classification"
 MAX_WRONG = 48
 """Wrongly answered pictures that are kept for the report."""
 
+MODES_WITH_REGIONS = ("detections", "digits")
+"""Values of a pipeline's setting `regions` with which it answers with regions."""
+
 WrongPicture = tuple[npt.NDArray[np.uint8], str, str, float]
+
+
+def choose_evaluation(
+    pipeline: Any, **settings: Any
+) -> ClassificationEvaluation | RegionsEvaluation:
+    """Return the evaluation for what a pipeline answers, empty.
+
+    Args:
+        pipeline: its `regions`, ``"full"`` where it has none, decides.
+        settings: see `ClassificationEvaluation`.
+    """
+    if getattr(pipeline, "regions", "full") in MODES_WITH_REGIONS:
+        return RegionsEvaluation(pipeline, **settings)
+    return ClassificationEvaluation(pipeline, **settings)
 
 
 class ClassificationEvaluation:
@@ -41,6 +61,8 @@ class ClassificationEvaluation:
         progress_unit: what `evaluate_data` counts.
         result_type: message type of `to_message`.
         result_topic: where `to_message` is recorded.
+        per_source: figures of `evaluate_images` by source; empty where the data name none.
+        not_answered: pictures or frames that show no known class by the pipeline's threshold.
     """
 
     truth: ClassVar[tuple[InputSpec, ...]] = (InputSpec("label", (LABEL_TYPE,), "every"),)
@@ -59,10 +81,14 @@ class ClassificationEvaluation:
         self._index = {label: i for i, label in enumerate(pipeline.bundle.labels)}
         self._labels: dict[int, int] = {}
         self._scores: dict[int, npt.NDArray[np.float64]] = {}
+        self._rejected: set[int] = set()
+        self._answered_metrics: ClassificationMetrics | None = None
         # A label may be recorded after its image: the last images wait for theirs.
         self._recent: deque[tuple[int, Any]] = deque(maxlen=32)
         self.unknown_labels: set[str] = set()
         self.wrong: list[WrongPicture] = []
+        self.per_source: dict[str, SourceFigures] = {}
+        self.not_answered = 0
 
     def add_truth(self, name: str, message: Any, time_ns: int) -> None:
         """Take one label; a label that the model does not know counts as unknown."""
@@ -79,6 +105,9 @@ class ClassificationEvaluation:
     def add_result(self, message: Any, result: ClassificationResult, time_ns: int) -> None:
         """Take one answer."""
         self._scores[result.stamp_ns] = result.scores
+        if not getattr(result, "accepted", True):
+            self.not_answered += 1
+            self._rejected.add(result.stamp_ns)
         self._recent.append((result.stamp_ns, message))
         if self._results is not None:
             self._results.append((time_ns, result))
@@ -96,11 +125,22 @@ class ClassificationEvaluation:
         """
         if self._metrics is not None:
             return self._metrics
-        both = [stamp for stamp in self._scores if stamp in self._labels]
-        if not both:
+        return self._metrics_of(stamp for stamp in self._scores if stamp in self._labels)
+
+    def answered_metrics(self) -> ClassificationMetrics | None:
+        """Return the figures of those that were answered; None when there is none of them."""
+        if self._metrics is not None:
+            return self._answered_metrics
+        return self._metrics_of(
+            stamp for stamp in self._scores if stamp in self._labels and stamp not in self._rejected
+        )
+
+    def _metrics_of(self, stamps: Iterable[int]) -> ClassificationMetrics | None:
+        chosen = list(stamps)
+        if not chosen:
             return None
-        scores = np.stack([self._scores[stamp] for stamp in both])
-        labels = np.array([self._labels[stamp] for stamp in both])
+        scores = np.stack([self._scores[stamp] for stamp in chosen])
+        labels = np.array([self._labels[stamp] for stamp in chosen])
         return classification_metrics(scores, labels, self.pipeline.bundle.labels)
 
     def evaluate_data(
@@ -125,34 +165,72 @@ class ClassificationEvaluation:
         """Classify a labelled set whose classes are the model's, in the model's order."""
         labels = data.labels
         self.source = data.source
-        scores = self.pipeline.classify(data.images, on_progress=on_progress)
-        answers = scores.argmax(axis=1)
+        judged = self.pipeline.judge(data.images, on_progress=on_progress)
+        scores, answers = judged.scores, judged.scores.argmax(axis=1)
         for index in np.flatnonzero(answers != labels)[:MAX_WRONG]:
             picture = prepare_image(data.images[index], self.pipeline.preprocessing)
             self._keep_wrong(picture, int(labels[index]), scores[index])
-        self._metrics = classification_metrics(scores, labels, self.pipeline.bundle.labels)
+        names = self.pipeline.bundle.labels
+        if data.sources is not None:
+            self.per_source = accuracy_per_source(data.sources, labels, answers, names)
+        answered = judged.known >= self.pipeline.threshold
+        self.not_answered = len(answered) - int(answered.sum())
+        self._metrics = classification_metrics(scores, labels, names)
+        self._answered_metrics = (
+            classification_metrics(scores[answered], labels[answered], names)
+            if answered.any()
+            else None
+        )
         return self._metrics
 
     def summary(self) -> list[tuple[str, object]]:
         """Return the rows of the table for people."""
-        metrics = self.metrics()
+        metrics, rows = self.metrics(), self._rejection_rows()
         if metrics is None:
-            return [("accuracy", "unknown: no label topic, or no label fits a frame's stamp")]
-        rows: list[tuple[str, object]] = [
+            unknown = "unknown: no label topic, or no label fits a frame's stamp"
+            return [("accuracy", unknown), *rows]
+        rows = [
             ("accuracy", f"{metrics.accuracy:.2%} of {metrics.n}"),
+            *rows,
             ("calibration error (ECE)", f"{metrics.ece:.2%}"),
+        ]
+        rows += [
+            (f"accuracy, {source}", f"{figures.accuracy:.2%} of {figures.n}")
+            for source, figures in self.per_source.items()
         ]
         if self.unknown_labels:
             rows.append(("labels unknown to the model", ", ".join(sorted(self.unknown_labels))))
         return rows
 
+    def _rejection_rows(self) -> list[tuple[str, object]]:
+        """Return what is to be said of frames that were not answered; nothing without any."""
+        if not self.not_answered:
+            return []
+        metrics = self._metrics
+        total = len(self._scores) if metrics is None else metrics.n
+        rows: list[tuple[str, object]] = [("not answered", f"{self.not_answered} of {total}")]
+        answered = self.answered_metrics()
+        if answered is not None:
+            rows.insert(0, ("accuracy, answered", f"{answered.accuracy:.2%} of {answered.n}"))
+        return rows
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the figures for JSON; ``accuracy`` is null when there was no truth."""
-        metrics = self.metrics()
+        """Return the figures for JSON; ``accuracy`` is null when there was no truth.
+
+        ``accuracy`` counts all labelled frames, ``accuracy_answered`` those that were answered.
+        """
+        metrics, answered = self.metrics(), self.answered_metrics()
         figures: dict[str, Any] = {"accuracy": None, "ece": None, "n": 0}
         if metrics is not None:
             figures = metrics.to_dict()
-        return {**figures, "unknown_labels": sorted(self.unknown_labels)}
+        return {
+            **figures,
+            "not_answered": self.not_answered,
+            "n_answered": 0 if answered is None else answered.n,
+            "accuracy_answered": None if answered is None else answered.accuracy,
+            "per_source": {name: each.to_dict() for name, each in self.per_source.items()},
+            "unknown_labels": sorted(self.unknown_labels),
+        }
 
     def write_report(
         self,
@@ -181,7 +259,8 @@ class ClassificationEvaluation:
             wrong=self.wrong,
             latency=samples or None,
             history=None,
-            facts={name: str(value) for name, value in facts.items()},
+            facts={name: str(value) for name, value in (*facts.items(), *self._rejection_rows())},
+            per_source=self.per_source,
         )
 
     def record_results(self, path: Path) -> None:

@@ -17,6 +17,7 @@ from nn_perception.evaluation.classification_plots import (
 )
 from nn_perception.evaluation.html_page import Report
 from nn_perception.evaluation.latency import summarise
+from nn_perception.evaluation.per_source import SourceFigures, add_sources
 from nn_perception.evaluation.plots import (
     duration_text,
     plot_latency,
@@ -44,6 +45,7 @@ def write_classification_report(
     latency: Seconds | None,
     history: Sequence[Mapping[str, Any]] | None,
     facts: Mapping[str, object],
+    per_source: Mapping[str, SourceFigures] | None = None,
 ) -> Path:
     """Write the page of a classifier: figures, pictures, wrong answers, latency.
 
@@ -55,6 +57,7 @@ def write_classification_report(
         latency: seconds per stage, or None.
         history: records of a training run (see `plot_learning_curve`), or None.
         facts: what the reader needs to judge the figures: data, bundle, device.
+        per_source: accuracy by where the images are from, or None.
 
     Returns:
         Path of `index.html`.
@@ -67,6 +70,7 @@ def write_classification_report(
     report.metrics = {
         "title": title,
         **metrics.to_dict(),
+        "per_source": {name: each.to_dict() for name, each in (per_source or {}).items()},
         "latency_ms": {stage: summarise(seconds).to_ms() for stage, seconds in latency.items()},
         "facts": dict(facts),
     }
@@ -76,6 +80,8 @@ def write_classification_report(
     if metrics.n:
         _add_errors(report, metrics, wrong)
         _add_classes(report, metrics)
+    if per_source:
+        add_sources(report, per_source)
     if latency:
         add_latency(report, latency)
     if history:
