@@ -32,6 +32,7 @@ __all__ = [
     "FrameSettings",
     "load_photographs",
     "open_digit_frames",
+    "photographs_at_hand",
 ]
 
 TRAIN_SEEDS = range(1000)
@@ -209,7 +210,22 @@ def open_digit_frames(
         )
     mnist = find_mnist(data)
     digits = load_builtin_digits(split) if mnist is None else load_mnist(mnist, split)
+    photographs = photographs_at_hand(split, data)
+    return DigitFrames(digits, photographs, seed=seed, size=size, settings=settings)
+
+
+def photographs_at_hand(
+    split: Literal["train", "test"], data: Path | None = None
+) -> list[NDArray[np.uint8]]:
+    """Return one half of the photographs in ``camera`` below a directory of data sets, if any.
+
+    Args:
+        split: see `load_photographs`.
+        data: the directory; by default ``$NN_PERCEPTION_DATA``.
+
+    Raises:
+        DatasetError: a photograph cannot be read.
+    """
     root = data_from_environment() if data is None else data
     folder = None if root is None else root / CAMERA_FOLDER
-    photographs = load_photographs(folder, split) if folder and folder.is_dir() else []
-    return DigitFrames(digits, photographs, seed=seed, size=size, settings=settings)
+    return load_photographs(folder, split) if folder and folder.is_dir() else []

@@ -79,9 +79,7 @@ def seed_device(seed: int, device: torch.device) -> None:
 
 def autocast(mode: str, device: torch.device) -> contextlib.AbstractContextManager[object]:
     """Return the bfloat16 autocast context of a mode (``auto``, ``on``, ``off``)."""
-    enabled = mode == "on" or (
-        mode == "auto" and (device.type == "cuda" or _cpu_has_bfloat16())
-    )
+    enabled = mode == "on" or (mode == "auto" and (device.type == "cuda" or _cpu_has_bfloat16()))
     if not enabled:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)

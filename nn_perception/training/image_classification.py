@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,42 +26,13 @@ from nn_perception.tasks.rejection import (
     score_kind,
 )
 from nn_perception.training.augment import AugmentConfig, apply, draw
+from nn_perception.training.classifier_arguments import ClassifierArguments, More
 from nn_perception.training.config import TrainingConfig
 from nn_perception.training.learning import Export, Predict
 from nn_perception.training.recipes import read_recipe
 
 PROBES = 64
 VALIDATION_NEGATIVES = 2000
-
-
-@dataclass(frozen=True)
-class ClassifierArguments:
-    """What ``task_arguments`` of an image classifier may say; a task may add to it.
-
-    Attributes:
-        background: negatives in a batch, as a share of the batch; 0: no background class.
-        negatives: how many negatives are made before training; they are distorted as pictures are.
-        class_weights: ``balanced`` weighs each class by the inverse of its number of pictures.
-    """
-
-    background: float = 0.0
-    negatives: int = 20_000
-    class_weights: Literal["none", "balanced"] = "none"
-
-    def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            ConfigError: a value out of its range.
-        """
-        if not 0.0 <= self.background <= 10.0:
-            raise ConfigError(
-                f"'task_arguments.background' is {self.background}; expected 0 (none) to 10"
-            )
-        if not 1 <= self.negatives <= 10_000_000:
-            raise ConfigError(
-                f"'task_arguments.negatives' is {self.negatives}; expected 1 to 10,000,000"
-            )
 
 
 class ImageClassificationLearning:
@@ -100,29 +70,32 @@ class ImageClassificationLearning:
         )
         images = prepare_all(self.data.images, self.preprocessing)
         labels = self.data.labels
-        self.train_size = len(train)
         self.data_id = self.data.sha256
         self._classes = len(self.data.class_names)
-        self._train = (torch.from_numpy(images[train]), torch.from_numpy(labels[train]))
-        self._validation = (
-            torch.from_numpy(images[validation]),
-            torch.from_numpy(labels[validation]),
-        )
-        self._class_weights = self._weigh_classes(labels[train])
-        self._make_negatives()
-
-    def _make_negatives(self) -> None:
         self._background = self.arguments.background > 0
-        self._negatives = self._validation_negatives = torch.empty(0, dtype=torch.uint8)
+        seed, count = 2 * self.config.seed, self.arguments.negatives
+        parts = [
+            self._part(images[train], labels[train], count, seed),
+            self._part(
+                images[validation], labels[validation], min(count, VALIDATION_NEGATIVES), seed + 1
+            ),
+        ]
+        (train_part, self._negatives), (self._validation, self._validation_negatives) = parts
+        self._train = train_part
+        self.train_size = len(train_part[0])
+        self._class_weights = self._weigh_classes(train_part[1].numpy())
+
+    def _part(
+        self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], count: int, seed: int
+    ) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Return pictures with labels, and negatives, of one part of the split."""
+        more = self.extend(images, labels, seed)
+        pictures = torch.from_numpy(np.concatenate((images, more.images)))
+        targets = torch.from_numpy(np.concatenate((labels, more.labels)))
         if not self._background:
-            return
-        train = self._train[0].numpy()
-        validation = self._validation[0].numpy()
-        seed = 2 * self.config.seed
-        count = self.arguments.negatives
-        self._negatives = torch.from_numpy(self.negatives(train, count, seed))
-        few = min(count, VALIDATION_NEGATIVES)
-        self._validation_negatives = torch.from_numpy(self.negatives(validation, few, seed + 1))
+            return (pictures, targets), torch.empty(0, dtype=torch.uint8)
+        made = self.negatives(images, count, seed)
+        return (pictures, targets), torch.from_numpy(np.concatenate((made, more.negatives)))
 
     def _weigh_classes(self, labels: npt.NDArray[np.int64]) -> Tensor | None:
         """Return a weight for each output, of mean 1 over the training pictures; None: all alike.
@@ -160,6 +133,19 @@ class ImageClassificationLearning:
             f"'task_arguments.background' is set, and the task '{cls.task}' has no negatives to "
             "learn a background from: set it to 0"
         )
+
+    def extend(
+        self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], seed: int
+    ) -> More:
+        """Make more pictures from those of one part of the split, which alone may go into them.
+
+        Args:
+            images: pre-processed pictures (N, C, H, W).
+            labels: (N,) class of each.
+            seed: same seed, same pictures.
+        """
+        none = images[:0]
+        return More(none, labels[:0], none)
 
     @classmethod
     def load_data(cls, data: Path | None) -> ImageSet:

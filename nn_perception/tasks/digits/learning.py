@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,15 @@ import numpy.typing as npt
 
 from nn_perception.datasets.arrays import ImageSet
 from nn_perception.datasets.builtin import load_builtin_digits
+from nn_perception.datasets.digit_crops import cut_from_frames
+from nn_perception.datasets.digit_frames import TRAIN_SEEDS, photographs_at_hand
 from nn_perception.datasets.images import load_image_set
 from nn_perception.datasets.mnist import find_mnist, has_mnist, load_mnist
+from nn_perception.datasets.negatives import digit_negatives
+from nn_perception.errors import ConfigError
 from nn_perception.tasks.classification import ImagePreprocessing, prepare_image
 from nn_perception.tasks.digits.pipeline import PREPROCESSING
+from nn_perception.training.classifier_arguments import ClassifierArguments, More
 from nn_perception.training.image_classification import ImageClassificationLearning
 
 LOGGER = logging.getLogger(__name__)
@@ -53,12 +59,35 @@ def _prepare(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return prepare_image(image, PREPROCESSING).transpose(1, 2, 0)
 
 
+@dataclass(frozen=True)
+class DigitArguments(ClassifierArguments):
+    """What ``task_arguments`` may say about digits.
+
+    Attributes:
+        frames: camera frames that are generated from the digits; what a finder cuts out of them
+            is learnt too. 0: the digits as they are.
+    """
+
+    frames: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ConfigError: a value out of its range.
+        """
+        super().__post_init__()
+        if not 0 <= self.frames <= 1_000_000:
+            raise ConfigError(f"'task_arguments.frames' is {self.frames}; expected 0 to 1,000,000")
+
+
 class DigitLearning(ImageClassificationLearning):
     """Ten digits, 28x28 grey pictures."""
 
     task = "digits"
     recipes = "nn_perception.tasks.digits.recipes"
     default_network = "digit_cnn"
+    arguments_type = DigitArguments
 
     @classmethod
     def preprocessing_of(cls, arguments: Any) -> ImagePreprocessing:
@@ -70,9 +99,23 @@ class DigitLearning(ImageClassificationLearning):
         cls, images: npt.NDArray[np.uint8], count: int, seed: int
     ) -> npt.NDArray[np.uint8]:
         """Make letters, strokes and textures; see `digit_negatives`."""
-        from nn_perception.datasets.negatives import digit_negatives
-
         return digit_negatives(count, seed)[:, None]
+
+    def extend(
+        self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], seed: int
+    ) -> More:
+        """Write the digits into camera frames, and cut out what a finder finds there."""
+        assert isinstance(self.arguments, DigitArguments)
+        whole = len(self.data.labels)
+        count = round(self.arguments.frames * len(labels) / whole)
+        if not count:
+            return super().extend(images, labels, seed)
+        digits = ImageSet.create(images[:, 0], labels, LABELS, self.data.source)
+        # Seeds of training frames, see `digit_frames.TRAIN_SEEDS`.
+        crops = cut_from_frames(
+            digits, photographs_at_hand("train"), count, seed % len(TRAIN_SEEDS)
+        )
+        return More(crops.digits[:, None], crops.labels, crops.others[:, None])
 
     @classmethod
     def load_data(cls, data: Path | None) -> ImageSet:

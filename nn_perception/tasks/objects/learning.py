@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 
 from nn_perception.datasets.arrays import ImageSet
 from nn_perception.datasets.environment import DATA_VARIABLE, data_from_environment
 from nn_perception.datasets.images import load_image_set
-from nn_perception.errors import ConfigError, DatasetError
+from nn_perception.errors import ConfigError, DatasetError, TrainingError
+from nn_perception.networks.timm_backbone import TimmBackbone
 from nn_perception.tasks.classification import ImagePreprocessing, prepare_image
 from nn_perception.tasks.objects.pipeline import preprocessing
-from nn_perception.training.image_classification import (
-    ClassifierArguments,
-    ImageClassificationLearning,
-)
+from nn_perception.training.config import TrainingConfig
+from nn_perception.training.classifier_arguments import ClassifierArguments
+from nn_perception.training.image_classification import ImageClassificationLearning
+from nn_perception.training.learning import Export, Predict
 
 ROAD4 = Path("objects", "road4.npz")
 """The default data, below the directory of data sets."""
@@ -30,9 +34,12 @@ class ObjectArguments(ClassifierArguments):
 
     Attributes:
         input_size: side of the network's square input, pixels.
+        backbone_weights: safetensors file with which the network `timm_backbone` starts; a bundle
+            states it as it is given here, and its hash.
     """
 
     input_size: int = 32
+    backbone_weights: str = ""
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -86,10 +93,47 @@ class ObjectLearning(ImageClassificationLearning):
         """RGB, square, of the size that is asked for."""
         return preprocessing(arguments.input_size)
 
+    def __init__(self, config: TrainingConfig, data: Path | None) -> None:
+        """See `ImageClassificationLearning`.
+
+        Raises:
+            TrainingError: the backbone's weights are not there.
+        """
+        super().__init__(config, data)
+        self._weights_sha256 = ""
+        if self.arguments.backbone_weights:
+            self._weights_sha256 = _file_sha256(Path(self.arguments.backbone_weights))
+            self.data_id += self._weights_sha256  # other weights make another run
+
     # No class method here: pictures of all sizes come to the size that the arguments ask for.
     def load_data(self, data: Path | None) -> ImageSet:  # type: ignore[override]
         """See `load_training_objects`."""
         return load_training_objects(data, self.preprocessing)
+
+    def build_network(self) -> nn.Module:
+        """See `Learning.build_network`; begins with given weights of the backbone.
+
+        Raises:
+            ConfigError: the network takes no such weights.
+            TrainingError: the weights cannot be read or do not fit.
+        """
+        network = super().build_network()
+        if self.arguments.backbone_weights:
+            if not isinstance(network, TimmBackbone):
+                raise ConfigError(
+                    f"'task_arguments.backbone_weights' is for the network 'timm_backbone', not "
+                    f"for '{self.config.network}'; leave it out, or choose --network timm_backbone"
+                )
+            network.load_weights(Path(self.arguments.backbone_weights))
+        return network
+
+    def export(self, predict: Predict) -> Export:
+        """See `Learning.export`; states the hash of the weights that the backbone began with."""
+        export = super().export(predict)
+        if not self._weights_sha256:
+            return export
+        data = {**export.data, "backbone_weights_sha256": self._weights_sha256}
+        return dataclasses.replace(export, data=data)
 
     @classmethod
     def negatives(
@@ -103,3 +147,13 @@ class ObjectLearning(ImageClassificationLearning):
         made = picture_negatives(count - len(chosen), seed, images.shape[-1])
         both = np.concatenate((made, scrambled(np.ascontiguousarray(pictures), seed)))
         return np.ascontiguousarray(both.transpose(0, 3, 1, 2))
+
+
+def _file_sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise TrainingError(
+            f"'task_arguments.backbone_weights': cannot read {path}: {error.strerror or error}; "
+            "correct the path"
+        ) from error
