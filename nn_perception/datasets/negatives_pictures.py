@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_perception.datasets import negatives_textures as textures
-from nn_perception.datasets.negatives_digits import draw_glyphs
+from nn_perception.datasets.negatives_ink import draw_glyphs
 
 UInt8Image = NDArray[np.uint8]
 FloatImage = NDArray[np.float32]

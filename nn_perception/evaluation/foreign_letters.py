@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_perception.datasets.negatives_digits import DIGIT_LOOKALIKES, fit_ink, warp_ink
+from nn_perception.datasets.negatives_ink import DIGIT_LOOKALIKES, fit_ink, warp_ink
 from nn_perception.errors import ConfigError
 
 LETTERS = "".join(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_perception.datasets.images import PICTURE_SUFFIXES, read_picture
-from nn_perception.datasets.negatives_digits import fit_ink, is_bar
+from nn_perception.datasets.negatives_ink import fit_ink, is_bar
 from nn_perception.errors import DatasetError
 
 UInt8Image = NDArray[np.uint8]

@@ -7,15 +7,10 @@ import numpy as np
 import pytest
 
 from nn_perception.datasets import negatives_textures as textures
+from nn_perception.datasets.mnist import find_mnist, load_mnist
 from nn_perception.datasets.negatives import digit_negatives, picture_negatives, scrambled
-from nn_perception.datasets.negatives_digits import (
-    DIGIT_LOOKALIKES,
-    FOREIGN_CHARACTERS,
-    SCRIPT_CHARACTERS,
-    fit_ink,
-    is_bar,
-    warp_ink,
-)
+from nn_perception.datasets.negatives_digits import FOREIGN_CHARACTERS, SCRIPT_CHARACTERS
+from nn_perception.datasets.negatives_ink import DIGIT_LOOKALIKES, fit_ink, is_bar, warp_ink
 
 
 @pytest.fixture(scope="module")
@@ -176,3 +171,15 @@ def test_scrambled_pictures_keep_colour_and_lose_the_thing() -> None:
 def test_scrambled_takes_grey_and_odd_sizes() -> None:
     grey = photographs(20)[:, :28, :31, 0]
     assert scrambled(np.ascontiguousarray(grey), 0).shape == (20, 28, 31)
+
+
+@pytest.mark.mnist
+def test_most_of_mnists_ones_are_bars_and_few_others() -> None:
+    directory = find_mnist(None)
+    if directory is None:
+        pytest.skip("no MNIST: set NN_PERCEPTION_DATA")
+    data = load_mnist(directory, "train")
+    images, labels = data.images[:5000, :, :, 0], data.labels[:5000]
+    bars = np.array([is_bar(image) for image in images])
+    assert bars[labels == 1].mean() > 0.93
+    assert bars[labels != 1].mean() < 0.03
