@@ -18,6 +18,10 @@ ROAD4_MEAN = (120.069, 118.574, 115.476)
 """Mean red, green and blue of the 7,077 training images of road objects, in 0..255 units."""
 ROAD4_STD = (59.206, 60.105, 60.478)
 """Their standard deviations, in 0..255 units."""
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+"""Mean red, green and blue that most networks trained on ImageNet expect, in 0..255 units."""
+IMAGENET_STD = (58.395, 57.12, 57.375)
+"""The standard deviations that they expect, in 0..255 units."""
 
 
 class Normalise(nn.Module):

@@ -17,15 +17,16 @@ MINIMUM_PX = 16
 class ResidualCnn(nn.Module):
     """A residual network with pre-activation (He et al. 2016), for pictures of any size.
 
-    One 5x5 convolution with stride 2, as values at full resolution would cost most of the time;
-    then stages of residual blocks, each stage after the first at half the resolution of the one
-    before; then the mean over all positions and one linear layer.
+    One convolution, 5x5 with stride 2 or 3x3 without; stages of residual blocks, each stage after
+    the first at half the resolution of the one before; the mean over all positions and one linear
+    layer.
 
     Args:
         input_shape: (channels, height, width) of one image, at least 16x16 pixels.
         classes: number of logits.
         channels: filters of each stage.
         blocks: residual blocks of each stage.
+        stem_stride: 2, or 1 for a first stage at full resolution, which costs four times as much.
         dropout: probability with which a value before the linear layer is dropped in training.
         mean: of each channel, in 0..255 units.
         std: of each channel, in 0..255 units.
@@ -40,6 +41,7 @@ class ResidualCnn(nn.Module):
         classes: int = 4,
         channels: Sequence[int] = (32, 64, 96),
         blocks: Sequence[int] = (2, 2, 2),
+        stem_stride: int = 2,
         dropout: float = 0.1,
         mean: Sequence[float] = ROAD4_MEAN,
         std: Sequence[float] = ROAD4_STD,
@@ -57,7 +59,12 @@ class ResidualCnn(nn.Module):
         depths = whole_numbers("blocks", blocks, count=len(widths))
         rate = fraction("dropout", dropout)
         self.normalise = Normalise(mean, std)
-        self.stem = nn.Conv2d(colours, widths[0], 5, stride=2, padding=2, bias=False)
+        if stem_stride not in (1, 2):
+            raise ConfigError(f"stem_stride: got {stem_stride!r}, expected 1 or 2")
+        side = 2 * stem_stride + 1
+        self.stem = nn.Conv2d(
+            colours, widths[0], side, stride=stem_stride, padding=stem_stride, bias=False
+        )
         stages: list[nn.Module] = []
         inputs = widths[0]
         for stage, (width_out, depth) in enumerate(zip(widths, depths, strict=True)):

@@ -42,6 +42,12 @@ def test_grey_pictures_and_other_widths():
     assert sum(isinstance(module, ResidualBlock) for module in network.modules()) == 4
 
 
+def test_stem_with_stride_halves_the_resolution():
+    for stride in (1, 2):
+        network = build_network("residual_cnn", {"stem_stride": stride})
+        assert network.stem(torch.zeros(1, 3, 33, 32)).shape[2:] == (-(-33 // stride), 32 // stride)
+
+
 def test_block_without_its_inner_part_is_the_identity():
     torch.manual_seed(0)
     block = ResidualBlock(6, 6, 1).eval()
@@ -103,6 +109,7 @@ def test_exported_network_answers_as_torch():
         ({"channels": []}, "channels"),
         ({"channels": [32, 64]}, "blocks"),
         ({"blocks": [1, 0, 1]}, r"blocks\[1\]"),
+        ({"stem_stride": 3}, "stem_stride: got 3, expected 1 or 2"),
         ({"classes": 1}, "classes"),
         ({"dropout": 1.0}, "dropout"),
         ({"mean": [1.0]}, "mean"),

@@ -19,8 +19,8 @@ from nn_perception.errors import ConfigError, DatasetError, TrainingError
 from nn_perception.networks.timm_backbone import TimmBackbone
 from nn_perception.tasks.classification import ImagePreprocessing, prepare_image
 from nn_perception.tasks.objects.pipeline import preprocessing
-from nn_perception.training.config import TrainingConfig
 from nn_perception.training.classifier_arguments import ClassifierArguments
+from nn_perception.training.config import TrainingConfig
 from nn_perception.training.image_classification import ImageClassificationLearning
 from nn_perception.training.learning import Export, Predict
 
