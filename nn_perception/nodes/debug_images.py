@@ -14,9 +14,8 @@ from std_msgs.msg import Header
 
 from nn_perception.messages import array_to_image_fields, decode_image, stamp_ns
 from nn_perception.nodes.frame_gate import RateLimit
-from nn_perception.regions.drawing import Marked, draw
-from nn_perception.tasks.image_pipeline import Result
-from nn_perception.tasks.image_results import ClassificationResult
+from nn_perception.tasks.image_drawing import draw_result
+from nn_perception.tasks.image_results import Result
 
 KEPT_FRAMES = 16
 """Frames of a camera that are kept while they wait for their boxes."""
@@ -66,7 +65,8 @@ class DebugImages:
         """Draw and publish what was noted."""
         noted, self._noted = self._noted, []
         for camera, result, image in noted:
-            pixels = drawn(decode_image(image, 3), result, camera.rate_hz)
+            rate = f"{camera.rate_hz:.1f} results/s"
+            pixels = draw_result(decode_image(image, 3), result, rate)
             stamp = Time(sec=image.header.stamp.sec, nanosec=image.header.stamp.nanosec)
             header = Header(stamp=stamp, frame_id=result.frame_id)
             camera.publisher.publish(Image(header=header, **array_to_image_fields(pixels, "rgb8")))
@@ -97,24 +97,3 @@ class _Camera:
         if len(times_s) < 2:
             return 0.0
         return (len(times_s) - 1) / max(times_s[-1] - times_s[0], 1e-9)
-
-
-def drawn(image: Any, result: Result, rate_hz: float) -> Any:
-    """Return a copy of an RGB image (H, W, 3) with a result in it."""
-    elapsed_ms = sum(result.stage_s.values()) * 1e3
-    foot = f"{rate_hz:.1f} results/s, {elapsed_ms:.1f} ms"
-    if isinstance(result, ClassificationResult):
-        label, score = result.best
-        head = f"{label} {score * 100:.0f}%" if result.accepted else "not known"
-        return draw(image, (), (head,), (foot,))
-    marked = [
-        Marked(box, result.labels[best], float(scores[best]), best)
-        for box, scores, best in zip(
-            result.boxes_xywh.tolist(), result.scores, result.scores.argmax(axis=1), strict=True
-        )
-    ]
-    refused = [f"{count} {reason.replace('_', ' ')}" for reason, count in result.refused.items()]
-    counts = [f"{result.rejected} not known"] if result.rejected else []
-    # Only classes of one letter make a text.
-    texts = result.texts if max(map(len, result.labels)) == 1 else ()
-    return draw(image, marked, texts, (*counts, *refused, foot))

@@ -17,7 +17,7 @@ from nn_perception.messages import decode_boxes, decode_image, frame_id, stamp_n
 from nn_perception.regions.matching import StampMatcher
 from nn_perception.tasks.classification import Image, Scores, prepare_image
 from nn_perception.tasks.classifier import Classifier, Judged
-from nn_perception.tasks.image_results import ClassificationResult, RegionsResult
+from nn_perception.tasks.image_results import ClassificationResult, RegionsResult, Result
 from nn_perception.tasks.image_views import Viewer, Views
 from nn_perception.tasks.pipeline import InputSpec
 from nn_perception.tasks.rejection import KEEP_FRAMES_PERCENT, KEEP_REGIONS_PERCENT
@@ -27,7 +27,6 @@ IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 BOXES_TYPES = ("vision_msgs/msg/Detection2DArray",)
 IMAGE, BOXES = "image_raw", "boxes"
 
-Result = ClassificationResult | RegionsResult
 OVERDUE_KINDS = {"image": "no_boxes", "boxes": "no_image"}
 
 

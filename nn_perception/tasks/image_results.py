@@ -10,9 +10,6 @@ import numpy.typing as npt
 
 Scores = npt.NDArray[np.float64]
 
-NOT_KNOWN = "not_known"
-"""Flag of a frame that shows none of the classes, and of one with regions that do."""
-
 
 @dataclass(frozen=True)
 class ClassificationResult:
@@ -79,3 +76,6 @@ class RegionsResult:
         """The answers of each line, joined; a line of which nothing is known is left out."""
         answers = np.array(self.answers, dtype=str)
         return tuple("".join(answers[self.lines == line]) for line in np.unique(self.lines))
+
+
+Result = ClassificationResult | RegionsResult
