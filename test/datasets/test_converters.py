@@ -5,12 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nn_perception.datasets import converters
+from nn_perception.datasets import converters, digit_frames, digit_frames_bags
+from nn_perception.datasets.bags import BagReader
 from nn_perception.datasets.converters import Converter, convert_to_bags
+from nn_perception.datasets.detection_messages import read_detections
 from nn_perception.datasets.imu_bags import read_imu_bag
 from nn_perception.datasets.imu_files import load_broad
 from nn_perception.datasets.imu_simulator import Motion, simulate_imu
 from nn_perception.errors import BagError, DatasetError
+from nn_perception.messages import decode_image, stamp_ns
 
 pytest.importorskip("rosbags")
 
@@ -70,3 +73,34 @@ def test_another_kind_is_one_entry(tmp_path, folder, monkeypatch):
     monkeypatch.setitem(converters.CONVERTERS, "text", kind)
     done = list(convert_to_bags(folder, tmp_path / "bags"))
     assert [count for _, _, count in done] == [201, 201, 7]
+
+
+def test_simulated_digits_become_bags_with_truth(tmp_path, monkeypatch):
+    pytest.importorskip("sklearn")
+    monkeypatch.setattr(digit_frames, "find_mnist", lambda data: None)
+    monkeypatch.setattr(digit_frames, "data_from_environment", lambda: None)
+    monkeypatch.setattr(digit_frames_bags.write_frames_bag, "__defaults__", (3, 10.0))
+    done = list(convert_to_bags(Path("simulated-digits"), tmp_path / "bags"))
+    assert [(bag.name, count) for _, bag, count in done] == [
+        ("simulated_digits_1000", 3),
+        ("simulated_digits_1001", 3),
+    ]
+    frames = digit_frames.open_digit_frames("test", 1001)
+    with BagReader(tmp_path / "bags" / "simulated_digits_1001") as bag:
+        images = [message for _, _, message in bag.messages(["/image_raw"])]
+        truths = [message for _, _, message in bag.messages(["/truth"])]
+        assert bag.duration_s == pytest.approx(0.2)
+    for index, (image, truth) in enumerate(zip(images, truths, strict=True)):
+        frame, boxes = frames[index], read_detections(truth)
+        assert image.encoding == "rgb8"
+        np.testing.assert_array_equal(decode_image(image, 3), frame.image)
+        assert stamp_ns(image) == stamp_ns(truth)
+        np.testing.assert_array_equal(boxes.boxes_xywh, frame.boxes_xywh)
+        assert boxes.labels == tuple(str(label) for label in frame.labels)
+        np.testing.assert_array_equal(boxes.lines, frame.lines)
+
+
+def test_frames_are_recorded_at_a_rate_and_at_least_one(tmp_path):
+    for count, rate in ((0, 10.0), (1, 0.0), (1, float("nan"))):
+        with pytest.raises(BagError, match="expected at least one"):
+            digit_frames_bags.write_frames_bag(None, tmp_path / "bag", count, rate)
