@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ class Components(NamedTuple):
 
     Attributes:
         boxes: (N, 4) left, top, width, height, pixels of the searched image.
-        seeds: (N, 2) x, y of one pixel of each.
+        seeds: (N, 2, 2) x, y of one pixel of each of its parts; one part stands there twice.
         areas: (N,) pixels of ink.
         outlines: (N,) pixels on the outlines, those of holes included.
         holes: (N,) number of holes.
@@ -42,10 +43,11 @@ class Components(NamedTuple):
 
     def take(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Components:
         """Return some of the components."""
-        return Components(*(values[chosen] for values in self))
+        columns: list[Any] = [values[chosen] for values in self]
+        return Components(*columns)
 
 
-def find_components(dark: Image, light: Image, longest: float) -> Components:
+def find_components(dark: Image, light: Image, size: tuple[int, int], longest: float) -> Components:
     """Return the connected strokes of two masks (8 neighbours), without specks.
 
     Outlines are followed instead of labelling all pixels: on a frame with little ink that is five
@@ -54,36 +56,41 @@ def find_components(dark: Image, light: Image, longest: float) -> Components:
     Args:
         dark: (H, W), 255 where there is ink darker than its ground.
         light: (H, W), 255 where there is lighter ink.
+        size: (height, width) of the part that the frame covers. What touches its edge is cut off by
+            it, and left out.
         longest: greatest longer side of a component, pixels; greater ones are left out.
     """
-    both = [_follow(dark, False, longest), _follow(light, True, longest)]
+    both: Any = [_follow(dark, False, size, longest), _follow(light, True, size, longest)]
     return Components(*(np.concatenate(values) for values in zip(*both, strict=True)))
 
 
-def _follow(mask: Image, light: bool, longest: float) -> Components:
+def _follow(mask: Image, light: bool, size: tuple[int, int], longest: float) -> Components:
     contours, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     count = len(contours)
     lengths = np.fromiter(map(len, contours), np.int64, count)
-    parents = hierarchy[0, :, 3] if count else np.zeros(0, np.int32)
-    outer = (parents < 0) & (lengths >= _SMALLEST_PX)
-    boxes = np.zeros((count, 4), np.int32)
-    for index in np.flatnonzero(outer).tolist():
-        boxes[index] = cv2.boundingRect(contours[index])
-    longer = boxes[:, 2:].max(1, initial=0)
-    kept = np.flatnonzero(outer & (longer >= _SMALLEST_PX) & (longer <= longest))
-    areas, outlines, holes = _measure(contours, parents, lengths, kept)
+    parents = np.asarray(hierarchy[0, :, 3] if count else (), np.int32)
+    # A line of n pixels is passed twice but for its ends.
+    outer = np.flatnonzero((parents < 0) & (lengths >= 2 * (_SMALLEST_PX - 1)))
+    boxes = np.array([cv2.boundingRect(contours[i]) for i in outer.tolist()], np.int32)
+    left, top, width, height = boxes.reshape(-1, 4).T
+    longer = np.maximum(width, height)
+    kept = (longer >= _SMALLEST_PX) & (longer <= longest)
+    kept &= (left > 0) & (top > 0) & (left + width < size[1]) & (top + height < size[0])
+    chosen = outer[kept]
+    areas, outlines, holes = _measure(contours, parents, lengths, chosen)
+    seeds = np.array([contours[i][0, 0] for i in chosen.tolist()], np.int32)
     return Components(
-        boxes[kept],
-        np.array([contours[index][0, 0] for index in kept.tolist()], np.int32).reshape(-1, 2),
-        areas[kept],
-        outlines[kept],
-        holes[kept],
-        np.full(len(kept), light),
+        boxes.reshape(-1, 4)[kept],
+        np.repeat(seeds.reshape(-1, 1, 2), 2, axis=1),
+        areas[chosen],
+        outlines[chosen],
+        holes[chosen],
+        np.full(len(chosen), light),
     )
 
 
 def _measure(
-    contours: tuple[NDArray[np.int32], ...] | list[NDArray[np.int32]],
+    contours: Sequence[Any],
     parents: NDArray[np.int32],
     lengths: NDArray[np.int64],
     kept: NDArray[np.intp],
@@ -107,25 +114,14 @@ def _measure(
     return ink, outlines, np.bincount(owners, minlength=len(contours))
 
 
-def is_digit_like(
-    components: Components, size: tuple[int, int], settings: DigitFinderSettings
-) -> NDArray[np.bool_]:
-    """Tell which components have the size and shape of a digit.
-
-    Args:
-        components: measured strokes.
-        size: (height, width) of the frame, in pixels of the searched image. What touches its edge
-            is cut off by it, and no whole digit.
-        settings: the gates.
-    """
-    left, top, width, height = components.boxes.T
+def is_digit_like(components: Components, settings: DigitFinderSettings) -> NDArray[np.bool_]:
+    """Tell which components have the size and shape of a digit."""
+    width, height = components.boxes[:, 2], components.boxes[:, 3]
     longer = components.sizes
     fill = components.areas / (longer * longer)
     stroke = 2.0 * components.areas / components.outlines
-    within = (left > 0) & (top > 0) & (left + width < size[1]) & (top + height < size[0])
-    return (  # type: ignore[no-any-return]
-        within
-        & (longer >= settings.min_size_px)
+    return np.asarray(
+        (longer >= settings.min_size_px)
         & (width >= settings.min_aspect * height)
         & (width <= settings.max_aspect * height)
         & (fill >= settings.min_fill)

@@ -47,10 +47,10 @@ def cut_digits(
     cuts = []
     boxes = np.zeros((len(digits.boxes), 4), np.float32)
     rows = zip(digits.boxes.tolist(), digits.seeds.tolist(), digits.light.tolist(), strict=True)
-    for index, ((box, seed, light), angle) in enumerate(
+    for index, ((box, seeds, light), angle) in enumerate(
         zip(rows, angles_rad.tolist(), strict=True)
     ):
-        ink, mask = _stroke(grey, maps, box, seed, light)
+        ink, mask = _stroke(grey, maps, box, seeds, light)
         cut, inner = cut_ink(ink, mask, angle)
         cuts.append(cut)
         boxes[index] = (box[0] * maps.scale + inner[0], box[1] * maps.scale + inner[1], *inner[2:])
@@ -58,15 +58,16 @@ def cut_digits(
 
 
 def _stroke(
-    grey: Image, maps: InkMaps, box: list[int], seed: list[int], light: bool
+    grey: Image, maps: InkMaps, box: list[int], seeds: list[list[int]], light: bool
 ) -> tuple[Image, Image]:
     """Return contrast and mask of one component, in pixels of the frame."""
     left, top, width, height = box
     part = (slice(top, top + height), slice(left, left + width))
     mask = (maps.light if light else maps.dark)[part]
     count, labels = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_16U)
-    if count > 2:  # another digit reaches into the box
-        own = labels == labels[seed[1] - top, seed[0] - left]
+    if count > 2:  # another digit reaches into the box, or this one has two parts
+        first, second = (labels[y - top, x - left] for x, y in seeds)
+        own = (labels == first) | (labels == second)
         mask = own.view(np.uint8) * np.uint8(255)
     ground = maps.ground[part]
     if maps.scale > 1:

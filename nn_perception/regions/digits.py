@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nn_perception.regions.broken import join_broken
 from nn_perception.regions.components import Components, find_components, is_digit_like
 from nn_perception.regions.cut import CROP, cut_digits
 from nn_perception.regions.ink import InkMaps, find_ink
@@ -55,12 +56,13 @@ class DigitFinder:
             relative_threshold=settings.relative_threshold,
         )
         strokes = find_components(
-            maps.dark, maps.light, settings.max_size_fraction * min(maps.size)
+            maps.dark, maps.light, maps.size, settings.max_size_fraction * min(maps.size)
         )
-        digits = strokes.take(is_digit_like(strokes, maps.size, settings))
+        digits = strokes.take(is_digit_like(strokes, settings))
         digits, dropped = _best(maps, digits, settings)
         if not len(digits.boxes):
             return _nothing()
+        digits = join_broken(digits, strokes)
         lines = group_lines(
             digits.boxes, max_tilt_deg=settings.max_tilt_deg, max_gap=settings.max_gap
         )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-_LIKE_SIZE = 0.45
-"""Least ratio of the sizes of two digits of one line, longer sides: zeros may be small."""
-_ANGLE_BIN_DEG = 2.0
+_UNLIKE_SIZE = 0.38
+"""Greatest difference of the sizes of two digits of one line, of their sum: 1 to 2.2."""
+_VOTE_DEG = 4.0
+"""Width of one pair's vote for the tilt."""
+_VOTE = np.exp(-0.5 * (np.arange(-12.0, 13.0) / _VOTE_DEG) ** 2)
 _USUAL_TILT_DEG = 20.0
 """Width of the preference for level lines, which decides where digits stand in a square grid."""
 _ACROSS = 0.5
@@ -32,7 +35,7 @@ class Lines(NamedTuple):
     angles_rad: NDArray[np.float64]
 
 
-def group_lines(boxes_xywh: NDArray[np.floating], *, max_tilt_deg: float, max_gap: float) -> Lines:
+def group_lines(boxes_xywh: NDArray[Any], *, max_tilt_deg: float, max_gap: float) -> Lines:
     """Group regions into text lines, and put them into reading order.
 
     One tilt is found for the whole frame, as the direction in which most regions have their
@@ -51,48 +54,45 @@ def group_lines(boxes_xywh: NDArray[np.floating], *, max_tilt_deg: float, max_ga
     boxes = np.asarray(boxes_xywh, np.float64)
     centres = boxes[:, :2] + 0.5 * boxes[:, 2:]
     sizes = boxes[:, 2:].max(1)
-    step = centres[None, :, :] - centres[:, None, :]
-    mean_size = 0.5 * (sizes[None, :] + sizes[:, None])
-    alike = np.minimum(sizes[None, :], sizes[:, None]) >= _LIKE_SIZE * np.maximum(
-        sizes[None, :], sizes[:, None]
-    )
-    tilt = _common_tilt(step, mean_size, alike, max_tilt_deg, max_gap)
-    along, across = _turned(step, tilt)
+    step_x, step_y = (values - values[:, None] for values in centres.T)
+    mean_size = 0.5 * (sizes + sizes[:, None])
+    alike = np.abs(sizes - sizes[:, None]) <= _UNLIKE_SIZE * 2.0 * mean_size
+    tilt = _common_tilt(step_x, step_y, mean_size, alike, max_tilt_deg, max_gap)
+    along, across = _turned(step_x, step_y, tilt)
     chained = _chain(along / mean_size, across / mean_size, alike, max_gap)
     return _read(centres, _groups(chained), tilt, np.deg2rad(max_tilt_deg))
 
 
 def _turned(
-    vectors: NDArray[np.float64], angle: float
+    x: NDArray[np.float64], y: NDArray[np.float64], angle: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the parts of (..., 2) vectors along and across a direction."""
-    cosine, sine = np.cos(angle), np.sin(angle)
-    x, y = vectors[..., 0], vectors[..., 1]
+    """Return the parts of vectors along and across a direction."""
+    cosine, sine = math.cos(angle), math.sin(angle)
     return cosine * x + sine * y, cosine * y - sine * x
 
 
 def _common_tilt(
-    step: NDArray[np.float64],
+    step_x: NDArray[np.float64],
+    step_y: NDArray[np.float64],
     mean_size: NDArray[np.float64],
     alike: NDArray[np.bool_],
     max_tilt_deg: float,
     max_gap: float,
 ) -> float:
     """Return the most frequent direction from a region to those right of it, radians."""
-    distance = np.hypot(step[..., 0], step[..., 1]) / mean_size
-    rightwards = alike & (step[..., 0] > 0) & (distance < max_gap)
-    degrees = np.rad2deg(np.arctan2(step[..., 1][rightwards], step[..., 0][rightwards]))
-    near = np.abs(degrees) <= max_tilt_deg
-    degrees, distance = degrees[near], distance[rightwards][near]
-    if not len(degrees):
+    steepest = math.tan(math.radians(max_tilt_deg))
+    seen = alike & (step_x > 0) & (step_x < max_gap * mean_size)
+    seen &= np.abs(step_y) <= steepest * step_x
+    x, y, size = step_x[seen], step_y[seen], mean_size[seen]
+    if not len(x):
         return 0.0
+    degrees = np.rad2deg(np.arctan2(y, x))
     # Near neighbours tell most: distant ones are often of another line.
-    weights = np.exp(-0.5 * (degrees / _USUAL_TILT_DEG) ** 2) / (0.5 + distance) ** 2
-    trial = np.arange(-max_tilt_deg, max_tilt_deg + 0.5 * _ANGLE_BIN_DEG, _ANGLE_BIN_DEG)
-    closeness = np.exp(-0.5 * ((degrees[None, :] - trial[:, None]) / (2 * _ANGLE_BIN_DEG)) ** 2)
-    best = int((closeness @ weights).argmax())
-    weights = weights * closeness[best]
-    return float(np.deg2rad((weights * degrees).sum() / weights.sum()))
+    weights = np.exp(-0.5 * (degrees / _USUAL_TILT_DEG) ** 2) / (0.5 + np.hypot(x, y) / size) ** 2
+    votes = np.bincount(np.rint(degrees + 90.0).astype(np.intp), weights, 181)
+    best = int(np.convolve(votes, _VOTE, "same").argmax()) - 90
+    close = weights * np.exp(-0.5 * ((degrees - best) / _VOTE_DEG) ** 2)
+    return math.radians(float((close * degrees).sum() / close.sum()))
 
 
 def _chain(
@@ -131,7 +131,7 @@ def _groups(links: list[tuple[int, int]]) -> list[list[int]]:
 def _read(
     centres: NDArray[np.float64], groups: list[list[int]], tilt: float, max_tilt: float
 ) -> Lines:
-    along, across = _turned(centres, tilt)
+    along, across = _turned(centres[:, 0], centres[:, 1], tilt)
     groups = sorted(groups, key=lambda group: float(across[group].mean()))
     order = [sorted(group, key=lambda index: float(along[index])) for group in groups]
     angles = [np.full(len(group), _own_tilt(centres[group], tilt, max_tilt)) for group in order]
@@ -145,6 +145,7 @@ def _own_tilt(centres: NDArray[np.float64], tilt: float, max_tilt: float) -> flo
     """Return the tilt of one line: that of the straight line through its centres."""
     if len(centres) < _FITTED:
         return tilt
-    along, across = _turned(centres - centres.mean(0), tilt)
+    x, y = (centres - centres.mean(0)).T
+    along, across = _turned(x, y, tilt)
     own = tilt + float(np.arctan2((along * across).sum(), (along * along).sum()))
     return float(np.clip(own, -max_tilt, max_tilt))
