@@ -17,7 +17,9 @@ Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 SMALLEST_SIDE = 240
-"""A picture with a shorter side is enlarged by a whole number, since text needs room."""
+"""A picture with a shorter side is enlarged by a whole number, since text needs room,"""
+LARGEST_SIDE = 960
+"""but not beyond this length of the longer side."""
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 BLACK, WHITE, GREY = (0, 0, 0), (255, 255, 255), (40, 40, 40)
@@ -97,7 +99,8 @@ class _Style(NamedTuple):
 
 def _canvas(image: Image) -> tuple[Image, int]:
     """Return a copy to draw into, and by how much it is larger."""
-    enlarged = max(1, -(-SMALLEST_SIDE // max(1, min(image.shape[:2]))))
+    shorter, longer = sorted(image.shape[:2])
+    enlarged = max(1, min(-(-SMALLEST_SIDE // shorter), LARGEST_SIDE // longer))
     canvas: Any = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim == 2 else image
     if enlarged > 1:
         canvas = np.repeat(np.repeat(canvas, enlarged, axis=0), enlarged, axis=1)

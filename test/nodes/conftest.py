@@ -14,7 +14,15 @@ os.environ["ROS_DOMAIN_ID"] = str(DOMAIN_ID)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "OFF"
 os.environ.update(dds_profile())  # read once in a process, with its first participant
 
-NO_ROS = ("test_intake", "test_parameters", "test_playback", "test_statistics", "test_launch")
+NO_ROS = (
+    "test_frame_gate",
+    "test_intake",
+    "test_launch",
+    "test_parameters",
+    "test_playback",
+    "test_slots",
+    "test_statistics",
+)
 
 
 def missing_ros():
@@ -50,8 +58,17 @@ def domain_id():
 LABELS = tuple(str(digit) for digit in range(10))
 
 
-def write_model(path, *, answer=None, bias=0.0, labels=LABELS, seed=0, task="digits"):
-    """Write a linear digit model without torch; ``answer`` makes it always give that class."""
+# Of a model that knows bright pictures: the score of a picture is its mean, 0 to 255.
+BRIGHTNESS = {"score": "background", "quantiles": [[50.0, 150.0], [99.0, 100.0], [99.9, 50.0]]}
+
+
+def write_model(
+    path, *, answer=None, bias=0.0, labels=LABELS, seed=0, task="digits", rejects_dark=False
+):
+    """Write a linear digit model without torch.
+
+    ``answer`` makes it always give that class; one that ``rejects_dark`` knows what is bright.
+    """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
     from safetensors.numpy import save
@@ -66,6 +83,11 @@ def write_model(path, *, answer=None, bias=0.0, labels=LABELS, seed=0, task="dig
     bias = np.full(classes, bias, np.float32)
     if answer is not None:
         bias[answer] = 100.0
+    if rejects_dark:
+        weight[:] = 0.0
+        weight = np.column_stack((weight, np.full(784, -1.0 / 784, np.float32)))
+        bias = np.append(bias - np.log(np.exp(bias).sum()), np.float32(0.0)).astype(np.float32)
+    outputs = len(bias)
     graph = helper.make_graph(
         [
             helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
@@ -75,7 +97,7 @@ def write_model(path, *, answer=None, bias=0.0, labels=LABELS, seed=0, task="dig
         ],
         "linear",
         [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", 1, 28, 28])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", classes])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", outputs])],
         [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(bias, "bias")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
@@ -85,10 +107,10 @@ def write_model(path, *, answer=None, bias=0.0, labels=LABELS, seed=0, task="dig
         task=task,
         network=NetworkSpec("mlp", {}, weight.size + classes),
         inputs=(ArraySpec("image", (None, 1, 28, 28), "uint8"),),
-        outputs=(ArraySpec("logits", (None, classes), "float32"),),
+        outputs=(ArraySpec("logits", (None, outputs), "float32"),),
         preprocessing=vars(PREPROCESSING),
         labels=tuple(labels),
-        calibration={"temperature": 1.0},
+        calibration={"temperature": 1.0} | ({"rejection": BRIGHTNESS} if rejects_dark else {}),
         training={},
         metrics={},
         parity=0.0,
@@ -106,12 +128,13 @@ def save_model():
 
 @pytest.fixture(scope="session")
 def model_root(tmp_path_factory):
-    """Models that tests must not change: digits (looks at the image), three, seven, letters."""
+    """Models that tests must not change; ``bright`` looks at the brightness of a picture."""
     root = tmp_path_factory.mktemp("models")
     write_model(root / "digits")
     write_model(root / "three", answer=3)
     write_model(root / "seven", answer=7)
     write_model(root / "letters", answer=1, labels=("a", "b", "c"))
+    write_model(root / "bright", rejects_dark=True)
     return root
 
 
