@@ -29,7 +29,8 @@ class Task:
         summary: one line for ``nn-perception tasks``.
         pipeline: ``"module:class"`` of the pipeline (NumPy only).
         learning: ``"module:class"`` of data, network, loss and metrics (torch).
-        evaluation: ``"module:class"`` that compares results with the truth (NumPy only).
+        evaluation: ``"module:class"``, or a function that gives one, that compares results with
+            the truth (NumPy only).
         default_model: name of the bundle that ships with the package.
     """
 
@@ -49,7 +50,7 @@ class Task:
         return _load(self, self.learning)
 
     def load_evaluation(self) -> Any:
-        """Import and return the evaluation class."""
+        """Import and return what gives an evaluation for a pipeline."""
         return _load(self, self.evaluation)
 
 
@@ -59,7 +60,7 @@ BUILT_IN = (
         summary="handwritten digits 0 to 9 in camera frames (MNIST)",
         pipeline="nn_perception.tasks.digits.pipeline:DigitPipeline",
         learning="nn_perception.tasks.digits.learning:DigitLearning",
-        evaluation="nn_perception.evaluation.image_classification:ClassificationEvaluation",
+        evaluation="nn_perception.evaluation.image_classification:choose_evaluation",
         default_model="digits",
     ),
     Task(
@@ -67,7 +68,7 @@ BUILT_IN = (
         summary="road objects in camera frames: pedestrian, car, motorcycle, truck",
         pipeline="nn_perception.tasks.objects.pipeline:ObjectPipeline",
         learning="nn_perception.tasks.objects.learning:ObjectLearning",
-        evaluation="nn_perception.evaluation.image_classification:ClassificationEvaluation",
+        evaluation="nn_perception.evaluation.image_classification:choose_evaluation",
         default_model="objects",
     ),
     Task(
