@@ -17,7 +17,7 @@ Truth is a label topic for pictures, and for inertial sensors and UWB geometry_m
 else from the bundle.
 """
 
-TEXT_SETTINGS = ("anchors", "tags", "outliers")
+TEXT_SETTINGS = ("anchors", "tags", "outliers", "regions", "cameras")
 SWITCHES = {"true": True, "false": False}
 
 
