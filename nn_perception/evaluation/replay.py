@@ -24,7 +24,7 @@ ProgressCallback = Callable[[int], None]
 
 
 CHUNK = 256
-"""Messages that a pipeline with ``process_many`` gets together."""
+"""Messages that a pipeline with ``process_many`` gets together, where it does not say how many."""
 
 _COLLECT_AFTER = 100_000
 """Objects that are made before Python looks for garbage; 700 else."""
@@ -191,6 +191,7 @@ class _Run:
     def __init__(self, pipeline: Pipeline, evaluation: Any, done: Replay) -> None:
         self._pipeline, self._evaluation, self._done = pipeline, evaluation, done
         self._process_many = getattr(pipeline, "process_many", None)
+        self._limit = 1 if self._process_many is None else getattr(pipeline, "at_once", CHUNK)
         self._waiting: list[_Entry] = []
 
     def add(self, name: str, message: Any, time_ns: int, *, raw: bool) -> None:
@@ -205,7 +206,7 @@ class _Run:
         else:
             given = kept = message
         self._waiting.append(_Entry(name, given, kept, time_ns))
-        if self._process_many is None or len(self._waiting) >= CHUNK:
+        if len(self._waiting) >= self._limit:
             self.flush()
 
     def flush(self) -> None:

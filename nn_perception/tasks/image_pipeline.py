@@ -59,6 +59,7 @@ class ImageClassificationPipeline:
 
     Attributes:
         inputs: an image for each camera, and its boxes in the mode ``detections``.
+        at_once: messages that make a group of a recording: one of each input, as a node gets them.
         regions: what of a frame is looked at, see `Viewer`.
         preprocessing: how a picture becomes the network's input.
     """
@@ -94,6 +95,7 @@ class ImageClassificationPipeline:
         """
         self.bundle, self.engine = bundle, engine
         self.inputs = image_inputs(cameras, regions)
+        self.at_once = len(self.inputs)
         self.regions = regions
         of_regions = regions in ("detections", "digits")
         default = KEEP_REGIONS_PERCENT if of_regions else KEEP_FRAMES_PERCENT

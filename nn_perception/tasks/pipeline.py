@@ -49,7 +49,8 @@ class Result(Protocol):
 class Pipeline(Protocol):
     """Turns input messages into results. One thread at a time.
 
-    A pipeline may have ``process_many``, for groups; ``settle``, which a node calls when the
+    A pipeline may have ``process_many``, for groups, and ``at_once``, how many messages make a
+    group of a recording; ``settle``, which a node calls when the
     answers are published: for work that none of them had to wait for; and ``overdue``, which is
     called after each group and returns a `MessageError` for each message that waited in vain.
 
