@@ -78,7 +78,8 @@ class DigitFrames:
       reaches from the least to all that the sheet leaves room for; it covers 85 to 100 %;
     * digits of a line vary in size by 7 %, turn by 5 degrees at most, share a slant of up to 11
       degrees, rise or sink, and are 0.15 to 0.6 of their height apart: no two touch;
-    * light: see `digit_frames_camera.light`; the frame's exposure is 70 to 102 %, its tint 6 %;
+    * light: see `digit_frames_camera.light`, made softer where a digit would get less than the
+      least; the frame's exposure is 70 to 100 %, its colours are off by 3 %;
     * blur, noise and compression: see `digit_frames_camera.blur` and `develop`.
 
     The same with one version of NumPy and OpenCV: their random numbers and rounding may change.

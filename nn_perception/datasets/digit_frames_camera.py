@@ -54,7 +54,8 @@ def light(draw: np.random.Generator, size: Size) -> Float32Array:
     a half-shadow of 4 to 60 pixels.
     """
     height, width = size
-    y, x = np.mgrid[-1.0 : 1.0 : height * 1j, -1.0 : 1.0 : width * 1j].astype(np.float32)
+    x = np.linspace(-1.0, 1.0, width, dtype=np.float32)[None]
+    y = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None]
     angle = draw.uniform(0.0, 2.0 * math.pi)
     along = (x * math.cos(angle) + y * math.sin(angle)) / math.sqrt(2.0)
     field = 1.0 - draw.uniform(0.0, 0.55) * (0.5 + 0.5 * along)

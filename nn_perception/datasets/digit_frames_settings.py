@@ -13,7 +13,7 @@ class FrameSettings:
 
     Attributes:
         height_px: of the text in the frame, log-uniform; the lower is kept by the smallest digit
-            (the larger side of its ink), the upper before perspective.
+            (the larger side of its ink); perspective may add a fifth to the upper.
         max_lines: 1 to as many, and no more than fit.
         max_digits: in a line, likewise.
         empty_share: of frames without digits: half of them without a sheet.

@@ -171,9 +171,13 @@ def _paint(
     if draw.random() < settings.ruled_share:
         rules = _rules(draw, view, (size[0], size[1])) * np.float32(draw.uniform(0.1, 0.25))
         ground += rules[..., None] * (colours.ink - colours.sheet)
-    amount = written.coverage * np.float32(density)
-    ground += amount[..., None] * (colours.ink - ground)
-    picture += mask[..., None] * (ground - picture)
+    covered = np.nonzero(written.coverage)  # a few percent of the frame
+    amount = written.coverage[covered] * np.float32(density)
+    ground[covered] += amount[:, None] * (colours.ink - ground[covered])
+    if mask.min() == 1.0:
+        picture[:] = ground
+    else:
+        picture += mask[..., None] * (ground - picture)
 
 
 def _colours(draw: np.random.Generator, least: float, *, dark: bool) -> Colours:
