@@ -92,6 +92,16 @@ class NodeClient(AbstractContextManager["NodeClient"]):
         self.wait_for(lambda: bool(self._diagnostics) and accept(self._diagnostics), timeout_s)
         return self._diagnostics
 
+    def next_diagnostics(self, timeout_s: float = 10.0) -> dict[str, str]:
+        """Wait for diagnostics that the node has not sent yet, and return them.
+
+        Raises:
+            ClientError: none came in time.
+        """
+        known = self._diagnostics
+        self.wait_for(lambda: self._diagnostics is not known, timeout_s)
+        return self._diagnostics
+
     def subscribe(
         self, message_type: Any, topic: str, store: Callable[[Any], None], qos: QoSProfile
     ) -> None:

@@ -66,10 +66,9 @@ def connect_cameras(ros):
 def settled(client):
     """Wait until every probe is counted, and keep the counts to compare with."""
     seen = None
-    while seen != (now := client.wait_for_diagnostics(lambda d: True)["received"]):
+    while seen != (now := client.next_diagnostics()["received"]):
         seen = now
-        client._diagnostics = {}
-    client.before = client.wait_for_diagnostics(lambda d: True)
+    client.before = client.diagnostics
     return client
 
 
