@@ -58,17 +58,19 @@ def digit_negatives(count: int, seed: int) -> UInt8Image:
     gives the same pictures, and fewer of them are the first of more.
     """
     rng = np.random.default_rng(seed)
-    makers = [maker for maker, _ in _KINDS]
-    limits = np.cumsum([share for _, share in _KINDS])
-    limits /= limits[-1]
     pictures = np.empty((count, SIDE, SIDE), np.uint8)
     for index in range(count):
-        kind = int(np.searchsorted(limits, rng.random(), side="right"))
-        picture = makers[kind](rng)
-        while is_bar(picture):
-            picture = makers[kind](rng)
-        pictures[index] = picture
+        pictures[index] = draw_no_digit(rng)
     return pictures
+
+
+def draw_no_digit(rng: np.random.Generator) -> UInt8Image:
+    """Return one picture that is no digit, see `digit_negatives`."""
+    kind = int(np.searchsorted(_LIMITS, rng.random(), side="right"))
+    picture = _KINDS[kind][0](rng)
+    while is_bar(picture):
+        picture = _KINDS[kind][0](rng)
+    return picture
 
 
 def _letter(rng: np.random.Generator) -> UInt8Image:
@@ -235,6 +237,7 @@ _KINDS: tuple[tuple[_Draw, float], ...] = (
     (_patch, 0.10),
     (_texture, 0.12),
 )
+_LIMITS = np.cumsum([share for _, share in _KINDS]) / np.sum([share for _, share in _KINDS])
 
 
 def _finish(rng: np.random.Generator, ink: UInt8Image) -> UInt8Image:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_perception.datasets import negatives_textures as textures
-from nn_perception.datasets.negatives_ink import draw_glyphs
+from nn_perception.datasets.negatives_digits import draw_no_digit
+from nn_perception.datasets.negatives_ink import draw_glyphs, fit_ink, warp_ink
 
 UInt8Image = NDArray[np.uint8]
 FloatImage = NDArray[np.float32]
@@ -164,6 +165,28 @@ def _glyphs(rng: np.random.Generator, size: int) -> FloatImage:
     )
 
 
+def _ink(rng: np.random.Generator, size: int) -> FloatImage:
+    """Ink on an even ground: a page, a sign, what a reader of digits would be given.
+
+    A thing in front of an even wall differs from these by its shape only.
+    """
+    if rng.random() < 0.5:
+        drawing = draw_no_digit(rng)
+    else:
+        text = _CHARACTERS[int(rng.integers(len(_CHARACTERS)))]
+        drawing = fit_ink(warp_ink(rng, draw_glyphs(rng, text, int(rng.integers(8)))))
+    large = cv2.resize(drawing, (size, size), interpolation=cv2.INTER_LINEAR)
+    alpha = (large.astype(np.float32) / 255.0)[..., None]
+    if rng.random() < 0.6:  # black and white, or two greys
+        low = 0.0 if rng.random() < 0.5 else rng.uniform(0.0, 0.4)
+        high = 1.0 if rng.random() < 0.5 else rng.uniform(low + 0.2, 1.0)
+        ends = [np.full(3, low, np.float32), np.full(3, high, np.float32)]
+    else:
+        ends = [_colour(rng), _colour(rng)]
+    ground, ink = ends if rng.random() < 0.6 else ends[::-1]
+    return np.asarray((1.0 - alpha) * ground + alpha * ink, np.float32)
+
+
 def _even(rng: np.random.Generator, size: int) -> FloatImage:
     """One colour, or a soft change between two: walls, skies, a covered lens."""
     if rng.random() < 0.5:
@@ -187,7 +210,8 @@ _KINDS: tuple[tuple[_Maker, float], ...] = (
     (_scene, 0.15),
     (_front, 0.10),
     (_shapes, 0.15),
-    (_glyphs, 0.10),
+    (_glyphs, 0.08),
+    (_ink, 0.16),
     (_even, 0.05),
     (_noise, 0.05),
 )
