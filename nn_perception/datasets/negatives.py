@@ -8,6 +8,7 @@ further answer: none. The sets that this is tested against are of another origin
 from __future__ import annotations
 
 from nn_perception.datasets.negatives_digits import digit_negatives
-from nn_perception.datasets.negatives_pictures import picture_negatives, scrambled
+from nn_perception.datasets.negatives_pictures import picture_negatives
+from nn_perception.datasets.negatives_scrambled import scrambled
 
 __all__ = ["digit_negatives", "picture_negatives", "scrambled"]
