@@ -69,7 +69,7 @@ def small(**changes):
     arguments = {"background": 0.0, **changes.pop("task_arguments", {})}
     return dataclasses.replace(
         config,
-        network_arguments={"channels": [8, 16], "blocks": [1, 1]},
+        network_arguments={"channels": [8, 16], "blocks": [1, 1], "stem_stride": 2},
         task_arguments=arguments,
         mixed_precision="off",
         batch_size=32,
