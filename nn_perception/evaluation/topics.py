@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nn_perception.errors import BagError
@@ -36,18 +36,18 @@ def choose_topics(
         topic = _choose(available, spec, wanted.get(spec.name), needed=spec in inputs)
         if topic is not None:
             chosen[spec.name] = topic
-    _check_shared(chosen, inputs)
+    _check_shared(chosen, [spec for spec in (*inputs, *truths) if spec.name in chosen])
     return chosen
 
 
-def _check_shared(chosen: Mapping[str, str], inputs: tuple[InputSpec, ...]) -> None:
+def _check_shared(chosen: Mapping[str, str], specs: Sequence[InputSpec]) -> None:
     first: dict[str, str] = {}
-    for spec in inputs:
+    for spec in specs:
         other = first.setdefault(chosen[spec.name], spec.name)
         if other != spec.name:
             raise BagError(
                 f"{chosen[spec.name]} would be both '{other}' and '{spec.name}', expected a topic "
-                f"for each input; choose them with --topic {spec.name}=TOPIC, or set up fewer "
+                f"for each; choose them with --topic {spec.name}=TOPIC, or set up fewer "
                 "inputs"
             )
 
@@ -64,7 +64,12 @@ def _choose(
         if available[topic].type not in spec.types:
             raise BagError(f"{topic} is {available[topic].type}; '{spec.name}' needs {types}")
         return topic
-    fitting = [topic for topic, info in available.items() if info.type in spec.types]
+    fitting = [
+        topic
+        for topic, info in available.items()
+        # A truth that was announced and never came is none; an input is told to be empty.
+        if info.type in spec.types and (needed or getattr(info, "count", 1))
+    ]
     # Of an input with a prefix, such as tag0/range, every part: /tag0/uwb/range.
     parts = set(spec.name.split("/"))
     named = [topic for topic in fitting if parts <= set(topic.split("/"))]
