@@ -93,6 +93,20 @@ class _Style(NamedTuple):
         height = cv2.getTextSize("Ag", FONT, scale, font_px)[0][1]
         return cls(line, scale, font_px, height)
 
+    @property
+    def plate_height(self) -> int:
+        """Of a line of text with its ground."""
+        return self.text_height + 2 * self.margin
+
+    @property
+    def margin(self) -> int:
+        """Around a text."""
+        return self.line_px + 2
+
+    def small(self) -> _Style:
+        """Return the style of what is less important, on plates of the same height."""
+        return self._replace(font_scale=self.font_scale * 0.75)
+
     def width(self, text: str) -> int:
         return int(cv2.getTextSize(text, FONT, self.font_scale, self.font_px)[0][0])
 
@@ -123,24 +137,22 @@ def _draw_box(canvas: Image, one: Marked, enlarged: int, style: _Style) -> None:
 
 
 def _draw_label(canvas: Image, one: Marked, enlarged: int, style: _Style) -> None:
-    """Put class and score above the box; the score in the box's foot where the box is narrow."""
-    left, top, right, bottom = _corners(one, enlarged, canvas)
-    percent = f"{one.score * 100:.0f}"
-    both = f"{one.label} {percent}%"
-    fits = style.width(both) <= max(right - left, 3 * style.width(one.label))
-    plate = style.text_height + 2 * style.line_px + 4
-    # Above the box where there is room, else inside it.
-    y = top - plate if top >= plate else top
-    _plate(canvas, both if fits else one.label, (left, y), _colour(one), style)
-    if not fits:
-        small = style._replace(
-            font_scale=style.font_scale * 0.75, text_height=round(style.text_height * 0.75)
-        )
-        _plate(canvas, percent, (left, bottom + style.line_px + 1), GREY, small)
+    """Put class and score above the box, or inside it where there is no room above.
+
+    The score stands behind the class: of boxes side by side, drawn from left to right, a label may
+    hide the score before it and no class.
+    """
+    left, top, _, _ = _corners(one, enlarged, canvas)
+    y = top - style.plate_height if top >= style.plate_height else top
+    percent, small = f"{one.score * 100:.0f}%", style.small()
+    both = style.width(one.label) + small.width(percent) + 4 * style.margin
+    x = min(left, canvas.shape[1] - both)
+    right = _plate(canvas, one.label, (x, y), _colour(one), style)
+    _plate(canvas, percent, (right, y), GREY, small)
 
 
 def _draw_lines(canvas: Image, lines: Sequence[str], style: _Style, *, at_top: bool) -> None:
-    step = style.text_height + 2 * style.line_px + 8
+    step = style.plate_height + 2
     y = 2 if at_top else canvas.shape[0] - step * len(lines) - 2
     for number, text in enumerate(lines):
         _plate(canvas, text, (2, y + number * step), GREY, style)
@@ -148,11 +160,10 @@ def _draw_lines(canvas: Image, lines: Sequence[str], style: _Style, *, at_top: b
 
 def _plate(
     canvas: Image, text: str, left_top: tuple[int, int], ground: Colour, style: _Style
-) -> None:
-    """Write text on a filled rectangle that is moved into the picture."""
+) -> int:
+    """Write text on a filled rectangle that is moved into the picture; return its right end."""
     printable = text.encode("ascii", "replace").decode()  # OpenCV's font has no other letters
-    margin = style.line_px + 2
-    width, height = style.width(printable) + 2 * margin, style.text_height + 2 * margin
+    width, height = style.width(printable) + 2 * style.margin, style.plate_height
     x = max(0, min(left_top[0], canvas.shape[1] - width))
     y = max(0, min(left_top[1], canvas.shape[0] - height))
     cv2.rectangle(canvas, (x, y), (x + width - 1, y + height - 1), ground, cv2.FILLED)
@@ -160,13 +171,14 @@ def _plate(
     cv2.putText(
         canvas,
         printable,
-        (x + margin, y + height - margin),
+        (x + style.margin, y + height - style.margin),
         FONT,
         style.font_scale,
         BLACK if bright else WHITE,
         style.font_px,
         cv2.LINE_AA,
     )
+    return int(x + width)
 
 
 def _colour(one: Marked) -> Colour:

@@ -372,11 +372,11 @@ def drawings(monkeypatch):
     """What was drawn so far."""
     found = []
 
-    def draw(*arguments, draw=debug_images.draw):
+    def draw(*arguments, draw=debug_images.draw_result):
         found.append(arguments)
         return draw(*arguments)
 
-    monkeypatch.setattr(debug_images, "draw", draw)
+    monkeypatch.setattr(debug_images, "draw_result", draw)
     return found
 
 
@@ -402,8 +402,11 @@ def test_a_debug_image_is_drawn_for_a_subscriber_only(start, connect_cameras, dr
     client.wait_for(lambda: publisher.get_subscription_count() == 1)
     send(1)
     client.wait_for(lambda: len(images) == 1)
-    (_, marked, *_), (image,) = drawings[0], images
-    assert len(marked) == {"full": 0, "digits": 6, "detections": 1}[regions]
+    (_, result, rate), (image,) = drawings[0], images
+    assert (
+        len(getattr(result, "boxes_xywh", ())) == {"full": 0, "digits": 6, "detections": 1}[regions]
+    )
+    assert rate.endswith("results/s")
     assert (image.encoding, image.header.frame_id) == ("rgb8", "desk")
     assert image.header.stamp.nanosec == at(1) % 1_000_000_000
     drawn = decode_image(image, 3)

@@ -45,17 +45,20 @@ def test_a_box_is_drawn_around_its_region_and_leaves_it_visible():
 
 def test_a_label_is_written_in_black_or_white_on_the_colour_of_its_class():
     for colour, ground_colour in enumerate(PALETTE):
-        found = draw(ground(128), [BOX._replace(colour=colour)])[128:148, 202:250].reshape(-1, 3)
+        found = draw(ground(128), [BOX._replace(colour=colour)])[130:148, 202:222].reshape(-1, 3)
         assert (found == ground_colour).all(axis=1).mean() > 0.4
         contrast = np.abs(found.astype(int) - ground_colour).max(axis=1)
         assert (contrast > 100).mean() > 0.03
 
 
-def test_a_narrow_box_has_its_score_below():
-    narrow = Marked((200.0, 150.0, 12.0, 40.0), "7", 0.88, 1)
-    found = (draw(ground(128), [narrow]) != 128).any(axis=2)
-    assert found[195:204, 202:210].any()
-    assert not found[110:125].any()
+def test_a_label_hides_a_score_before_it_and_no_class():
+    """Two narrow boxes side by side: the first one's class is as it is without the second."""
+    first = Marked((200.0, 150.0, 14.0, 40.0), "7", 0.88, 1)
+    second = Marked((216.0, 150.0, 14.0, 40.0), "4", 0.88, 2)
+    alone, both = draw(ground(128), [first]), draw(ground(128), [first, second])
+    np.testing.assert_array_equal(both[120:148, 200:214], alone[120:148, 200:214])
+    assert (alone[120:148, 216:250] != 128).any()  # the score, behind the class
+    assert (both[120:148, 216:225] == PALETTE[2]).all(axis=2).any()
 
 
 def test_text_stands_at_the_edges_and_within_the_picture():
