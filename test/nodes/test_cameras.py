@@ -121,15 +121,15 @@ def held(node):
 
 
 def test_each_camera_is_answered_on_its_own_topic(start, connect_cameras, model_root):
-    node = start(cameras="left, right", queue_size=50, qos_depth=50)
-    client = connect_cameras(node, cameras=("left", "right"))
+    node = start(cameras="left, /rig/right", queue_size=50, qos_depth=50)
+    client = connect_cameras(node, cameras=("left", "/rig/right"))
     pipeline = offline(model_root)
     for number in range(10):
         for camera in range(2):
             pixels = noise(2 * number + camera)
             raw = frame(at(number), pixels, "mono8", f"eye_{camera}")
             client.publish(raw, camera)
-    for camera, topic in enumerate((LEFT, RIGHT)):
+    for camera, topic in enumerate((LEFT, "/rig/right/classification")):
         for number, answer in enumerate(answers(client, topic, 10)):
             raw = frame(at(number), noise(2 * number + camera), "mono8", f"eye_{camera}")
             result = pipeline.process("image_raw", image_from_cdr(raw))
