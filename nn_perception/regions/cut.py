@@ -18,11 +18,11 @@ from nn_perception.regions.ink import Image, InkMaps
 CROP = 28
 BOX = 20
 CENTRE = 14.0
-_FLOOR = 0.2
+_FLOOR = 0.35
 """Fraction of the ink's contrast that counts as ground: noise, shade, the blur's foot."""
-_FULL = 0.9
+_FULL = 1.1
 """Fraction of the ink's mean contrast that becomes white: MNIST's strokes are saturated."""
-_LEVEL_RAD = 0.035
+_LEVEL_RAD = 0.05
 """Tilt below which a digit is cut as it is."""
 _EDGE = 90
 """Brightness of the ink, of 255, from which a pixel is inside the tight box."""
@@ -60,29 +60,26 @@ def cut_digits(
 def _stroke(
     grey: Image, maps: InkMaps, box: list[int], seeds: list[list[int]], light: bool
 ) -> tuple[Image, Image]:
-    """Return contrast and mask of one component, in pixels of the frame."""
+    """Return contrast with the ground, and mask, of one digit, in pixels of the frame."""
     left, top, width, height = box
     part = (slice(top, top + height), slice(left, left + width))
-    mask = (maps.light if light else maps.dark)[part]
+    mask, others = (maps.light if light else maps.dark)[part], False
     count, labels = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_16U)
     if count > 2:  # another digit reaches into the box, or this one has two parts
         first, second = (labels[y - top, x - left] for x, y in seeds)
         own = (labels == first) | (labels == second)
-        mask = own.view(np.uint8) * np.uint8(255)
-    ground = maps.ground[part]
-    if maps.scale > 1:
-        size = (width * maps.scale, height * maps.scale)
+        mask, others = own.view(np.uint8) * np.uint8(255), True
+    ground, scale = maps.ground[part], maps.scale
+    if scale > 1:
+        size = (width * scale, height * scale)
         mask = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST), np.uint8)
-        ground = np.asarray(cv2.resize(ground, size), np.uint8)
-        top, left = top * maps.scale, left * maps.scale
-        image = grey[top : top + size[1], left : left + size[0]]
-        mask, ground = (
-            mask[: image.shape[0], : image.shape[1]],
-            ground[: image.shape[0], : image.shape[1]],
-        )
-    else:
-        image = grey[part]
+        ground = np.asarray(cv2.resize(ground, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+    image = grey[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
+    rows, columns = image.shape  # one pixel short where the frame is no multiple of the scale
+    mask, ground = mask[:rows, :columns], ground[:rows, :columns]
     ink = cv2.subtract(image, ground) if light else cv2.subtract(ground, image)
+    if others:
+        ink = cv2.bitwise_and(ink, cv2.dilate(mask, _AROUND))
     return np.asarray(ink, np.uint8), mask
 
 
@@ -91,31 +88,31 @@ def cut_ink(
 ) -> tuple[Image | None, tuple[int, int, int, int]]:
     """Bring one digit to MNIST's box.
 
+    Its slant is left as it is: taking it out by moments, as older classifiers want it, made more
+    digits of generated frames wrong (0.67 % instead of 0.62 % by half of the slant, 0.85 % by all).
+
     Args:
-        ink: (H, W) contrast of the ink with its ground, bright on black.
-        mask: (H, W) 255 where this digit's ink is, generously.
+        ink: (H, W) contrast of the ink with its ground, bright on black, nothing else in it.
+        mask: (H, W) 255 where the ink is, by which its level is measured.
         angle_rad: tilt of its line, which is turned back.
 
     Returns:
         (h, w), the longer side 20, full contrast; None if there is no ink. And the tight box of
         the ink before turning: left, top, width, height.
     """
+    whole = (0, 0, ink.shape[1], ink.shape[0])
     level = cv2.mean(ink, mask)[0] * _FULL
-    box = (0, 0, ink.shape[1], ink.shape[0])
     if level < 1.0:
-        return None, box
-    around = cv2.dilate(mask, _AROUND)
-    floor = _FLOOR * level
-    alone = cv2.subtract(cv2.bitwise_and(ink, around), np.array([floor]))
-    full = np.asarray(cv2.convertScaleAbs(alone, alpha=255.0 / (level - floor)), np.uint8)
-    box = _tight(full)
+        return None, whole
+    gain = 255.0 / ((1.0 - _FLOOR) * level)
+    full = np.asarray(cv2.addWeighted(ink, gain, ink, 0.0, -gain * _FLOOR * level), np.uint8)
+    box = inner = _tight(full)
     if abs(angle_rad) > _LEVEL_RAD:
         full = _turned(full, angle_rad)
-        left, top, width, height = _tight(full)
-    else:
-        left, top, width, height = box
+        inner = _tight(full)
+    left, top, width, height = inner
     if not width or not height:
-        return None, (0, 0, ink.shape[1], ink.shape[0])
+        return None, whole
     scale = BOX / max(width, height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     method = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_LINEAR

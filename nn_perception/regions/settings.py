@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from nn_perception.errors import ConfigError
@@ -33,8 +34,8 @@ class DigitFinderSettings:
     max_regions: int = 128
     max_pixels: int = 700_000
     min_contrast: int = 12
-    relative_threshold: float = 0.35
-    min_size_px: int = 10
+    relative_threshold: float = 0.4
+    min_size_px: int = 12
     max_size_fraction: float = 0.6
     min_aspect: float = 0.06
     max_aspect: float = 2.2
@@ -42,7 +43,7 @@ class DigitFinderSettings:
     max_fill: float = 0.62
     max_stroke_fraction: float = 0.5
     max_holes: int = 4
-    min_likeness: float = -6.1
+    min_likeness: float = -6.0
     max_tilt_deg: float = 32.0
     max_gap: float = 3.5
 
@@ -52,9 +53,23 @@ class DigitFinderSettings:
         Raises:
             ConfigError: a value out of its range.
         """
-        for name, low in (("max_regions", 1), ("max_pixels", 4096), ("min_contrast", 1)):
+        for name, low, high in (
+            ("max_regions", 1, 65_535),
+            ("max_pixels", 4096, math.inf),
+            ("min_contrast", 1, 254),
+            ("relative_threshold", 0.05, 0.95),
+            ("min_size_px", 4, math.inf),
+            ("max_size_fraction", 0.0, 1.0),
+            ("min_aspect", 0.0, 1.0),
+            ("max_aspect", 1.0, math.inf),
+            ("min_fill", 0.0, 1.0),
+            ("max_fill", 0.0, 1.0),
+            ("max_stroke_fraction", 0.0, 1.0),
+            ("max_holes", 2, math.inf),
+            ("min_likeness", -math.inf, math.inf),
+            ("max_tilt_deg", 0.0, 45.0),
+            ("max_gap", 0.5, math.inf),
+        ):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < low:
-                raise ConfigError(
-                    f"{name} is {value!r}, expected a whole number of {low} or more; correct it"
-                )
+            if not low <= value <= high:  # not a number fails too
+                raise ConfigError(f"{name} is {value}, expected {low} to {high}; correct it")
