@@ -59,6 +59,8 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "latency": ("nn_perception.bench.live:latency", "live node against an echo node"),
     "swap": ("nn_perception.bench.live:swap", "frames lost while models are swapped"),
     "memory": ("nn_perception.bench.live:memory", "resident memory of the node"),
+    "digits-regions": ("nn_perception.bench.cameras:digits_regions", "digits in 30 frames/s, live"),
+    "cameras": ("nn_perception.bench.cameras:cameras", "four cameras in one process"),
     "imu-node": ("nn_perception.bench.imu_live:run", "IMU node: CPU, latency, how many IMUs"),
     "imu-replay": ("nn_perception.bench.imu_replaying:run", "200 Hz IMU, MCAP to answers"),
     "uwb": ("nn_perception.bench.uwb_live:run", "UWB ranges: one, many, node with 24 pairs"),
@@ -69,8 +71,21 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "uwb-accuracy": ("nn_perception.bench.uwb_accuracy:run", "range and position errors (long)"),
     "gpu": ("nn_perception.bench.gpu:run", "training and engine on a GPU"),
     "accuracy": ("nn_perception.bench.accuracy:run", "MNIST test accuracy of the recipes (long)"),
+    "digit-best": ("nn_perception.bench.accuracy:best", "the shipped model's recipe (long)"),
+    "objects": ("nn_perception.bench.objects:run", "road objects, also under shifts (long)"),
+    "digit-frames": ("nn_perception.bench.digit_frames:run", "digits found in generated frames"),
+    "foreign": ("nn_perception.bench.foreign:run", "calibration, answers to foreign pictures"),
 }
-LONG = ("accuracy", "attitude", "gyro", "uwb-accuracy")
+LONG = (
+    "accuracy",
+    "digit-best",
+    "objects",
+    "digit-frames",
+    "foreign",
+    "attitude",
+    "gyro",
+    "uwb-accuracy",
+)
 """Run only when named: they take long, or look at test data."""
 
 

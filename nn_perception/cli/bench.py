@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 
 HELP = "measure speed, loss, memory and accuracy against the goals"
-DESCRIPTION = """Measure against the goals. Without names everything runs but 'accuracy',
-'attitude', 'gyro' and 'uwb-accuracy', which take long or look at test data.
+DESCRIPTION = """Measure against the goals. Without names everything runs but what takes long or
+looks at test data: 'accuracy', 'digit-best', 'objects', 'digit-frames', 'foreign', 'attitude',
+'gyro' and 'uwb-accuracy'.
 
 Results are merged into --json FILE, so that benchmarks can be run one by one; --readme puts the
 table made from it between the marks <!-- bench --> and <!-- /bench --> of a Markdown file.
@@ -19,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="see --list")
     parser.add_argument("--list", action="store_true", help="list the benchmarks and stop")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="MNIST, or attitude/ and imu/")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="MNIST, or digits/, objects/, camera/, imu/")
     parser.add_argument("--model", type=Path, metavar="BUNDLE", help="default: models/digits")
     parser.add_argument("--work", type=Path, default=Path("runs/bench"), metavar="DIR")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="of 'accuracy'")

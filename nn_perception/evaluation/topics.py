@@ -68,7 +68,7 @@ def _choose(
         topic
         for topic, info in available.items()
         # A truth that was announced and never came is none; an input is told to be empty.
-        if info.type in spec.types and (needed or getattr(info, "count", 1))
+        if info.type in spec.types and (needed or info.count > 0)
     ]
     # Of an input with a prefix, such as tag0/range, every part: /tag0/uwb/range.
     parts = set(spec.name.split("/"))
