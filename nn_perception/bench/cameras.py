@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -207,6 +208,12 @@ def _matched(published: Mapping[int, float], answers: Sequence[Any]) -> list[Sen
     return [Sent(time_s, received.get(stamp_ns)) for stamp_ns, time_s in published.items()]
 
 
+def _shipped(regions: str) -> Path:
+    """Return the model that reads digits in frames, or that for frames with one digit."""
+    reader = shipped_model("digit_reader")
+    return reader if regions == "digits" and reader.is_dir() else shipped_model("digits")
+
+
 @contextmanager
 def _node(settings: BenchSettings, regions: str, names: Sequence[str]) -> Iterator[_Stream]:
     from nn_perception.nodes.camera_client import CameraClient
@@ -215,7 +222,7 @@ def _node(settings: BenchSettings, regions: str, names: Sequence[str]) -> Iterat
     enter_ros_environment(settings.domain_id)
     frames = open_digit_frames("train", TRAIN_SEEDS[0], settings.data)
     pictures = [frames[number].image for number in range(FRAMES)]
-    model = (settings.model or shipped_model("digits")).resolve()
+    model = (settings.model or _shipped(regions)).resolve()
     parameters = {
         "model_root": str(model.parent),
         "model": model.name,
