@@ -24,6 +24,7 @@ DDS_PROFILE = f"{'FASTRTPS' if BEFORE_KILTED else 'FASTDDS'}_DEFAULT_PROFILES_FI
 
 # Parameter -> type and description; each is an argument of the same name.
 OVERRIDES = {
+    "task": (str, "what the model was trained for: digits, objects"),
     "model": (str, "name of the bundle below model_root"),
     "model_root": (str, "directory below which models are looked for"),
     "device": (str, "auto, cpu, cuda or cuda:N"),

@@ -95,4 +95,4 @@ def verify_model(task: Task, values: Mapping[str, Any]) -> Bundle:
 
 
 def _name(task: Task, values: Mapping[str, Any]) -> str:
-    return values["model"] or task.default_model
+    return values["model"] or task.shipped_model(values)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from types import MappingProxyType
@@ -32,6 +32,7 @@ class Task:
         evaluation: ``"module:class"``, or a function that gives one, that compares results with
             the truth (NumPy only).
         default_model: name of the bundle that ships with the package.
+        other_models: shipped bundles for some settings: (parameter, its value, bundle).
     """
 
     name: str
@@ -40,6 +41,14 @@ class Task:
     learning: str
     evaluation: str
     default_model: str
+    other_models: tuple[tuple[str, str, str], ...] = ()
+
+    def shipped_model(self, values: Mapping[str, Any]) -> str:
+        """Return the bundle that ships for some settings, parameter -> value."""
+        fitting = (
+            bundle for name, value, bundle in self.other_models if values.get(name) == value
+        )
+        return next(fitting, self.default_model)
 
     def load_pipeline(self) -> Any:
         """Import and return the pipeline class."""
@@ -62,6 +71,7 @@ BUILT_IN = (
         learning="nn_perception.tasks.digits.learning:DigitLearning",
         evaluation="nn_perception.evaluation.image_classification:choose_evaluation",
         default_model="digits",
+        other_models=(("regions", "digits", "digit_reader"),),
     ),
     Task(
         name="objects",

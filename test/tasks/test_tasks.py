@@ -54,3 +54,11 @@ def test_task_of_another_package_is_picked_up(tmp_path):
     assert run().stdout.strip() == "digits,objects,attitude,gyro,uwb,sorting"
     points.write_text(f"[{tasks.ENTRY_POINT_GROUP}]\nsorting = sorting:wrong\n")
     assert "expected a nn_perception.tasks.Task" in run().stderr
+
+
+def test_settings_choose_the_shipped_model():
+    digits = get_task("digits")
+    assert digits.shipped_model({}) == "digits"
+    assert digits.shipped_model({"regions": "center"}) == "digits"
+    assert digits.shipped_model({"regions": "digits"}) == "digit_reader"
+    assert get_task("objects").shipped_model({"regions": "digits"}) == "objects"
