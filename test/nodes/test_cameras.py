@@ -12,6 +12,7 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Classification, Detection2DArray
 
 from nn_perception.detections_cdr import MAXIMUM_BOXES
+from nn_perception.engine import cuda_is_likely
 from nn_perception.errors import ConfigError
 from nn_perception.image_cdr import image_from_cdr
 from nn_perception.messages import decode_image
@@ -347,6 +348,17 @@ def test_what_topics_are_made_from_is_fixed(start, connect_cameras, name, value)
     client = connect_cameras(start())
     accepted, reason = client.remote.set_parameter(name, value)
     assert (accepted, "read-only" in reason) == (False, True)
+
+
+def test_half_precision_is_refused_where_there_is_no_gpu(start, connect_cameras):
+    if cuda_is_likely():
+        pytest.skip("there may be a GPU")
+    client = connect_cameras(start(queue_size=50))
+    accepted, reason = client.remote.set_parameter("precision", "half")
+    assert (accepted, "on the CPU" in reason) == (False, True)
+    assert client.remote.set_parameter("precision", "auto") == (True, "")
+    client.publish(frame(at(0), noise(0), "mono8"))
+    assert len(answers(client, "classification", 1)[0].results) == 10
 
 
 def test_names_that_cannot_be_used_are_refused_at_start(start):
