@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from nn_perception.bench import BenchSettings, Measurement
 from nn_perception.datasets.digit_frames import TRAIN_SEEDS, open_digit_frames
 from nn_perception.share import shipped_model
+from nn_perception.tasks import get_task
 
 RATE_HZ = 30.0
 FRAMES = 24
@@ -208,12 +208,6 @@ def _matched(published: Mapping[int, float], answers: Sequence[Any]) -> list[Sen
     return [Sent(time_s, received.get(stamp_ns)) for stamp_ns, time_s in published.items()]
 
 
-def _shipped(regions: str) -> Path:
-    """Return the model that reads digits in frames, or that for frames with one digit."""
-    reader = shipped_model("digit_reader")
-    return reader if regions == "digits" and reader.is_dir() else shipped_model("digits")
-
-
 @contextmanager
 def _node(settings: BenchSettings, regions: str, names: Sequence[str]) -> Iterator[_Stream]:
     from nn_perception.nodes.camera_client import CameraClient
@@ -222,7 +216,8 @@ def _node(settings: BenchSettings, regions: str, names: Sequence[str]) -> Iterat
     enter_ros_environment(settings.domain_id)
     frames = open_digit_frames("train", TRAIN_SEEDS[0], settings.data)
     pictures = [frames[number].image for number in range(FRAMES)]
-    model = (settings.model or _shipped(regions)).resolve()
+    shipped = get_task("digits").shipped_model({"regions": regions})
+    model = (settings.model or shipped_model(shipped)).resolve()
     parameters = {
         "model_root": str(model.parent),
         "model": model.name,

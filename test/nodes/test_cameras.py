@@ -214,7 +214,7 @@ def test_damaged_bytes_are_counted(start, connect_cameras):
 
 
 def test_digits_are_answered_in_reading_order(start, connect_cameras, model_root):
-    node = start(regions="digits", keep_percent=100.0)
+    node = start(regions="digits", model="digits", keep_percent=100.0)
     client = connect_cameras(node, regions="digits")
     raw = frame(at(0), sheet(), "mono8", "desk")
     client.publish(raw)
@@ -237,7 +237,7 @@ def test_digits_are_answered_in_reading_order(start, connect_cameras, model_root
 
 
 def test_a_frame_without_regions_is_answered_with_none(start, connect_cameras):
-    client = connect_cameras(start(regions="digits"), regions="digits")
+    client = connect_cameras(start(regions="digits", model="digits"), regions="digits")
     client.publish(frame(at(0), np.full((240, 320), 230, np.uint8), "mono8"))
     (answer,) = answers(client, "detections", 1)
     assert len(answer.detections) == 0
@@ -394,7 +394,13 @@ def drawings(monkeypatch):
 
 @pytest.mark.parametrize("regions", ["full", "digits", "detections"])
 def test_a_debug_image_is_drawn_for_a_subscriber_only(start, connect_cameras, drawings, regions):
-    node = start(regions=regions, debug_max_rate_hz=0.0, cameras="left,right", keep_percent=100.0)
+    node = start(
+        regions=regions,
+        model="digits",
+        debug_max_rate_hz=0.0,
+        cameras="left,right",
+        keep_percent=100.0,
+    )
     client = connect_cameras(node, regions=regions, cameras=("left", "right"))
     topic = "left/classification" if regions == "full" else "left/detections"
 

@@ -215,7 +215,7 @@ def test_label_info_is_latched_and_follows_the_model(start, connect):
     ],
 )
 def test_help_names_the_topics_that_there_are(start, transport, regions, absent):
-    node = start(image_transport=transport, regions=regions)
+    node = start(image_transport=transport, regions=regions, model="digits")
     rows = {topic: (way, kind.split()[0].rstrip(",")) for way, topic, kind in EXECUTABLE.topics}
     found = dict(node.get_publisher_names_and_types_by_node(node.get_name(), "/"))
     for topic, (way, kind) in rows.items():
