@@ -131,20 +131,22 @@ def place(digits: list[Image | None]) -> NDArray[np.uint8]:
     """Place digits of at most 20x20 in 28x28, their centres of mass at pixel 14.
 
     Returns:
-        (N, 28, 28); black for None.
+        (N, 28, 28), the brightest pixel of each 255; black for None.
     """
     crops = np.zeros((len(digits), CROP, CROP), np.uint8)
     boxes = np.zeros((len(digits), BOX, BOX), np.float32)
     for box, digit in zip(boxes, digits, strict=True):
         if digit is not None:
             box[: digit.shape[0], : digit.shape[1]] = digit
+    brightest = boxes.max((1, 2), initial=0.0)
+    boxes = np.rint(boxes * (255.0 / np.maximum(brightest, 1.0))[:, None, None])
     rows, columns = _centres(boxes)
-    for crop, digit, row, column in zip(crops, digits, rows, columns, strict=True):
+    for crop, box, digit, row, column in zip(crops, boxes, digits, rows, columns, strict=True):
         if digit is not None:
             height, width = digit.shape
             top = min(max(row, 0), CROP - height)
             left = min(max(column, 0), CROP - width)
-            crop[top : top + height, left : left + width] = digit
+            crop[top : top + height, left : left + width] = box[:height, :width]
     return crops
 
 
