@@ -78,7 +78,7 @@ def _follow(mask: Image, light: bool, size: tuple[int, int], longest: float) -> 
     kept &= (left > 0) & (top > 0) & (left + width < size[1]) & (top + height < size[0])
     chosen = outer[kept]
     areas, outlines, holes = _measure(contours, parents, lengths, chosen)
-    seeds = np.array([contours[i][0, 0] for i in chosen.tolist()], np.int32)
+    seeds = np.array([contours[i][0, 0].tolist() for i in chosen.tolist()], np.int32)
     return Components(
         boxes.reshape(-1, 4)[kept],
         np.repeat(seeds.reshape(-1, 1, 2), 2, axis=1),

@@ -59,23 +59,30 @@ def _surroundings(
     """
     ink = cv2.max(maps.dark, maps.light)
     edged = cv2.dilate(ink, np.ones((3, 3), np.uint8))
-    # One picture of three channels: a third of the calls, and those are what costs.
-    layers = cv2.merge([cv2.subtract(maps.contrast, edged), edged, ink])
+    plain = cv2.subtract(maps.contrast, edged)
     masks = (maps.dark, maps.light)
     margins = np.maximum(2, np.rint(_MARGIN * strokes.sizes)).astype(int).tolist()
-    means = np.empty((len(margins), 5))
-    pixels = np.empty(len(margins))
+    sums = np.empty((len(margins), 6))
     rows = zip(strokes.boxes.tolist(), strokes.light.tolist(), margins, strict=True)
     for index, ((x, y, w, h), light, margin) in enumerate(rows):
-        around = layers[max(0, y - margin) : y + h + margin, max(0, x - margin) : x + w + margin]
-        mean, deviation = cv2.meanStdDev(
-            maps.contrast[y : y + h, x : x + w], mask=masks[light][y : y + h, x : x + w]
+        box = (slice(y, y + h), slice(x, x + w))
+        wide = (
+            slice(max(0, y - margin), y + h + margin),
+            slice(max(0, x - margin), x + w + margin),
         )
-        means[index] = (*cv2.mean(around)[:3], mean[0, 0], deviation[0, 0])
-        pixels[index] = around.shape[0] * around.shape[1]
-    ground, near_ink, any_ink, level, deviation = means.T
+        mean, deviation = cv2.meanStdDev(maps.contrast[box], mask=masks[light][box])
+        around = plain[wide]
+        sums[index] = (
+            mean[0, 0],
+            deviation[0, 0],
+            cv2.norm(around, cv2.NORM_L1),  # their sum, in a fifth of the time of cv2.mean
+            around.size,
+            cv2.countNonZero(edged[wide]),
+            cv2.countNonZero(ink[wide]),
+        )
+    level, deviations, contrast, pixels, near_ink, any_ink = sums.T
     level = np.maximum(level, 1.0)
-    restlessness = ground / np.maximum(1.0 - near_ink / 255.0, 1e-3) / level
+    restlessness = contrast / np.maximum(pixels - near_ink, 1.0) / level
     outside = pixels - strokes.boxes[:, 2] * strokes.boxes[:, 3]
-    others = any_ink / 255.0 * pixels - strokes.areas
-    return restlessness, others / np.maximum(outside, 1.0), deviation / level
+    crowd = (any_ink - strokes.areas) / np.maximum(outside, 1.0)
+    return restlessness, crowd, deviations / level
