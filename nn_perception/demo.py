@@ -157,8 +157,14 @@ def _play(bag: Path, models: Path, settings: DemoSettings) -> Any:
     from nn_perception.nodes.process import NodeProcess, enter_ros_environment
 
     enter_ros_environment(settings.domain_id)
-    # A short queue: every frame shall be answered, though this machine may stall for a moment.
-    parameters = {"model_root": str(models.resolve()), "model": FIRST, "queue_size": 10}
+    # A short queue: every frame shall be answered, though this machine may stall for a moment,
+    # and whatever it shows: each frame is one of the digits here.
+    parameters = {
+        "model_root": str(models.resolve()),
+        "model": FIRST,
+        "queue_size": 10,
+        "keep_percent": 100.0,
+    }
     log = settings.out / "node.log"
     with (
         NodeProcess(

@@ -128,11 +128,12 @@ def decode_boxes(message: Any, limit: int) -> tuple[NDArray[np.float64], int]:
             "type", f"{type(message).__name__} is no vision_msgs/Detection2DArray: {error}"
         ) from None
     centre, size, theta = values[:, :2], values[:, 2:4], values[:, 4]
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         cos, sin = np.abs(np.cos(theta)), np.abs(np.sin(theta))
         width, height = size[:, 0] * cos + size[:, 1] * sin, size[:, 0] * sin + size[:, 1] * cos
-    upright = np.stack((width, height), axis=1)
-    return np.concatenate((centre - upright / 2, upright), axis=1), beyond
+        upright = np.stack((width, height), axis=1)
+        corner = centre - upright / 2
+    return np.concatenate((corner, upright), axis=1), beyond
 
 
 def stamp_ns(message: Any) -> int:
