@@ -51,15 +51,18 @@ class _Pairs(NamedTuple):
     joined: NDArray[np.float32]
 
 
-def join_broken(digits: Components, strokes: Components) -> Components:
+def join_broken(digits: Components, strokes: Components) -> tuple[Components, NDArray[np.bool_]]:
     """Join digits with the parts that belong to them.
 
     A part is smaller than the digits around, close above, below or beside, and the joined digit is
-    no larger than those. Digits that turn out to be parts of others are left out.
+    no larger than those. Digits that turn out to be parts of others are told.
 
     Args:
         digits: candidates.
         strokes: all strokes of the frame, the candidates among them.
+
+    Returns:
+        All candidates, some of them larger; and which of them are no parts of others.
     """
     pairs = _close_pairs(digits, strokes)
     belongs = np.flatnonzero(_belongs(pairs, digits, strokes))
@@ -77,7 +80,7 @@ def join_broken(digits: Components, strokes: Components) -> Components:
         boxes[digit] = _around(boxes[digit], strokes.boxes[part])
         seeds[digit, 1] = strokes.seeds[part, 0]
     whole = [_key(digits, digit) not in parts for digit in range(len(boxes))]
-    return digits._replace(boxes=boxes, seeds=seeds).take(np.array(whole, bool))
+    return digits._replace(boxes=boxes, seeds=seeds), np.array(whole, bool)
 
 
 def _key(strokes: Components, index: int) -> tuple[int, int]:

@@ -11,11 +11,15 @@ from nn_perception.regions.broken import join_broken
 from nn_perception.regions.components import Components, find_components, is_digit_like
 from nn_perception.regions.cut import CROP, cut_digits
 from nn_perception.regions.ink import InkMaps, find_ink
-from nn_perception.regions.likeness import likeness
+from nn_perception.regions.likeness import Likeness, measure_likeness, odds_in_company
 from nn_perception.regions.lines import group_lines
 from nn_perception.regions.settings import DigitFinderSettings
 
 __all__ = ["DigitFinder", "DigitFinderSettings", "FoundDigits"]
+
+
+_POOL = 4
+"""Candidates that are compared with each other, for each region that is kept: bounds the time."""
 
 
 class FoundDigits(NamedTuple):
@@ -58,11 +62,9 @@ class DigitFinder:
         strokes = find_components(
             maps.dark, maps.light, maps.size, settings.max_size_fraction * min(maps.size)
         )
-        digits = strokes.take(is_digit_like(strokes, settings))
-        digits, dropped = _best(maps, digits, settings)
+        digits, dropped = _likeliest(maps, strokes, settings)
         if not len(digits.boxes):
             return _nothing()
-        digits = join_broken(digits, strokes)
         lines = group_lines(
             digits.boxes, max_tilt_deg=settings.max_tilt_deg, max_gap=settings.max_gap
         )
@@ -70,14 +72,33 @@ class DigitFinder:
         return FoundDigits(boxes, lines.lines, crops, dropped)
 
 
-def _best(
-    maps: InkMaps, digits: Components, settings: DigitFinderSettings
+def _likeliest(
+    maps: InkMaps, strokes: Components, settings: DigitFinderSettings
 ) -> tuple[Components, int]:
-    """Return the likeliest, and how many likely ones are dropped."""
-    odds = likeness(maps, digits)
-    likely = np.flatnonzero(odds >= settings.min_likeness)
-    best = likely[np.argsort(-odds[likely], kind="stable")[: settings.max_regions]]
-    return digits.take(best), len(likely) - len(best)
+    """Return the likeliest digits, whole again if broken, and how many are dropped."""
+    digits = strokes.take(is_digit_like(strokes, settings))
+    likeness = measure_likeness(maps, digits)
+    digits, likeness, beyond = _best(
+        digits, likeness, likeness.odds, settings.min_likeness_alone, _POOL * settings.max_regions
+    )
+    digits, whole = join_broken(digits, strokes)
+    digits, likeness = digits.take(whole), likeness.take(whole)
+    odds = odds_in_company(maps, digits, likeness)
+    digits, _, dropped = _best(digits, likeness, odds, settings.min_likeness, settings.max_regions)
+    return digits, beyond + dropped
+
+
+def _best(
+    digits: Components,
+    likeness: Likeness,
+    odds: NDArray[np.float64],
+    least: float,
+    count: int,
+) -> tuple[Components, Likeness, int]:
+    """Return those with the best odds, at most ``count``, and how many were more."""
+    likely = np.flatnonzero(odds >= least)
+    best = likely[np.argsort(-odds[likely], kind="stable")[:count]]
+    return digits.take(best), likeness.take(best), len(likely) - len(best)
 
 
 def _nothing() -> FoundDigits:

@@ -26,7 +26,9 @@ class DigitFinderSettings:
         max_fill: greatest such fraction: broad brushes; what has more is a blob.
         max_stroke_fraction: greatest stroke width / longer side.
         max_holes: greatest number of holes: an eight has two, noise adds some.
-        min_likeness: see `nn_perception.regions.likeness.likeness`; lower lets more through.
+        min_likeness_alone: least log odds that a stroke is a digit, by itself, to be looked at any
+            further; see `nn_perception.regions.likeness`.
+        min_likeness: least log odds with those around considered; lower lets more through.
         max_tilt_deg: greatest tilt of a text line, either way.
         max_gap: greatest distance of neighbours on a line, in sizes of digits, centre to centre.
     """
@@ -43,7 +45,8 @@ class DigitFinderSettings:
     max_fill: float = 0.62
     max_stroke_fraction: float = 0.5
     max_holes: int = 4
-    min_likeness: float = -6.0
+    min_likeness_alone: float = -6.0
+    min_likeness: float = -3.0
     max_tilt_deg: float = 32.0
     max_gap: float = 3.5
 
@@ -66,6 +69,7 @@ class DigitFinderSettings:
             ("max_fill", 0.0, 1.0),
             ("max_stroke_fraction", 0.0, 1.0),
             ("max_holes", 2, math.inf),
+            ("min_likeness_alone", -math.inf, math.inf),
             ("min_likeness", -math.inf, math.inf),
             ("max_tilt_deg", 0.0, 45.0),
             ("max_gap", 0.5, math.inf),

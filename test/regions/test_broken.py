@@ -22,17 +22,21 @@ def one(mask, x, y, height=60):
     cv2.line(mask, (x, y), (x, y + height), 255, 5)
 
 
+def whole(digits, strokes):
+    everything, kept = join_broken(digits, strokes)
+    return everything.take(kept)
+
+
 def joined(mask):
     strokes = find_components(mask, EMPTY, EMPTY.shape, longest=150)
     digits = strokes.take(is_digit_like(strokes, DigitFinderSettings()))
-    return join_broken(digits, strokes)
+    return whole(digits, strokes)
 
 
 def test_a_bar_is_joined_with_its_five():
     mask = EMPTY.copy()
     five(mask, 40, 50)
-    whole = joined(mask).boxes.tolist()
-    assert whole == [list(cv2.boundingRect(mask))]
+    assert joined(mask).boxes.tolist() == [list(cv2.boundingRect(mask))]
 
 
 def test_with_neighbours_too_and_they_stay_alone():
@@ -57,10 +61,10 @@ def test_ink_is_not_joined_with_chalk():
     cv2.rectangle(bar, (46, 48), (70, 53), 255, -1)
     strokes = find_components(body, bar, EMPTY.shape, longest=150)
     digits = strokes.take(np.array([True, False]))
-    assert join_broken(digits, strokes).boxes.tolist() == digits.boxes.tolist()
+    assert whole(digits, strokes).boxes.tolist() == digits.boxes.tolist()
     strokes = find_components(body | bar, EMPTY, EMPTY.shape, longest=150)
     body_first = strokes.take(np.argsort(-strokes.sizes))
-    assert len(join_broken(body_first.take(np.array([True, False])), body_first).boxes) == 1
+    assert len(whole(body_first.take(np.array([True, False])), body_first).boxes) == 1
 
 
 def test_the_crop_holds_both_parts(page):

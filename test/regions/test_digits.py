@@ -180,7 +180,9 @@ def test_what_is_dropped_is_the_least_likely(written, truth):
     picture = written.copy()
     draw = np.random.default_rng(3)
     picture[300:, 500:] = draw.integers(0, 255, (180, 140))  # cluttered
-    found = DigitFinder(DigitFinderSettings(max_regions=13, min_likeness=-40.0))(picture)
+    found = DigitFinder(
+        DigitFinderSettings(max_regions=13, min_likeness=-40.0, min_likeness_alone=-40.0)
+    )(picture)
     clear = truth[:13]  # far from the clutter
     assert found.dropped > 0
     assert (intersection_over_union(found.boxes_xywh, truth).max(1) > 0.8).sum() >= 12
