@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ import numpy as np
 
 from nn_perception.bench import BenchSettings, Measurement
 from nn_perception.bundle import load_bundle
-from nn_perception.config import to_mapping
+from nn_perception.config import from_mapping
 from nn_perception.datasets.mnist import find_mnist
-from nn_perception.errors import BundleError, DatasetError
+from nn_perception.errors import BundleError, ConfigError, DatasetError
 from nn_perception.evaluation.image_classification import ClassificationEvaluation
 from nn_perception.tasks.loading import open_pipeline
 from nn_perception.training.config import TrainingConfig
@@ -47,9 +46,9 @@ def is_trained(out: Path, config: TrainingConfig) -> bool:
     """Tell whether a bundle of this very configuration is there, from an interrupted benchmark."""
     try:
         found = load_bundle(out).config.training["configuration"]
-    except (BundleError, KeyError):
+        return from_mapping(TrainingConfig, found) == config
+    except (BundleError, ConfigError, KeyError):
         return False
-    return bool(found == json.loads(json.dumps(to_mapping(config))))
 
 
 def _recipe(

@@ -20,7 +20,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="see --list")
     parser.add_argument("--list", action="store_true", help="list the benchmarks and stop")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="MNIST, or digits/, objects/, camera/, imu/")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="MNIST, or digits/, objects/, camera/, imu/"
+    )
     parser.add_argument("--model", type=Path, metavar="BUNDLE", help="default: models/digits")
     parser.add_argument("--work", type=Path, default=Path("runs/bench"), metavar="DIR")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="of 'accuracy'")

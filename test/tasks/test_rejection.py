@@ -32,7 +32,7 @@ def test_everything_is_kept_at_100_percent(scores):
 
 @pytest.mark.parametrize("percent", [0.0, 20.0, 49.9, 99.95, 101.0, np.nan])
 def test_a_share_that_is_not_known_is_an_error(scores, percent):
-    with pytest.raises(ConfigError, match="keep_percent is .*expected 50 to 99.9"):
+    with pytest.raises(ConfigError, match=r"keep_percent is .*expected 50 to 99\.9"):
         fit_rejection(scores, "energy").threshold(percent)
 
 

@@ -5,7 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+
+import torch
 
 from nn_perception.bundle import load_bundle
 from nn_perception.datasets.negatives import digit_negatives
