@@ -38,7 +38,7 @@ class DigitFinderSettings:
     min_contrast: int = 12
     relative_threshold: float = 0.4
     min_size_px: int = 12
-    max_size_fraction: float = 0.6
+    max_size_fraction: float = 0.75
     min_aspect: float = 0.06
     max_aspect: float = 2.2
     min_fill: float = 0.04
