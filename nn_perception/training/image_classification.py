@@ -147,8 +147,7 @@ class ImageClassificationLearning:
         none = images[:0]
         return More(none, labels[:0], none)
 
-    @classmethod
-    def load_data(cls, data: Path | None) -> ImageSet:
+    def load_data(self, data: Path | None) -> ImageSet:
         """Load the training split at a path, or the task's default; never a test split."""
         raise NotImplementedError
 

@@ -117,7 +117,6 @@ class DigitLearning(ImageClassificationLearning):
         )
         return More(crops.digits[:, None], crops.labels, crops.others[:, None])
 
-    @classmethod
-    def load_data(cls, data: Path | None) -> ImageSet:
+    def load_data(self, data: Path | None) -> ImageSet:
         """See `load_training_digits`."""
         return load_training_digits(data)

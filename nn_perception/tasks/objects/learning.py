@@ -15,6 +15,7 @@ from torch import nn
 from nn_perception.datasets.arrays import ImageSet
 from nn_perception.datasets.environment import DATA_VARIABLE, data_from_environment
 from nn_perception.datasets.images import load_image_set
+from nn_perception.datasets.negatives import picture_negatives, scrambled
 from nn_perception.errors import ConfigError, DatasetError, TrainingError
 from nn_perception.networks.timm_backbone import TimmBackbone
 from nn_perception.tasks.classification import ImagePreprocessing, prepare_image
@@ -105,8 +106,7 @@ class ObjectLearning(ImageClassificationLearning):
             self._weights_sha256 = _file_sha256(Path(self.arguments.backbone_weights))
             self.data_id += self._weights_sha256  # other weights make another run
 
-    # No class method here: pictures of all sizes come to the size that the arguments ask for.
-    def load_data(self, data: Path | None) -> ImageSet:  # type: ignore[override]
+    def load_data(self, data: Path | None) -> ImageSet:
         """See `load_training_objects`."""
         return load_training_objects(data, self.preprocessing)
 
@@ -140,8 +140,6 @@ class ObjectLearning(ImageClassificationLearning):
         cls, images: npt.NDArray[np.uint8], count: int, seed: int
     ) -> npt.NDArray[np.uint8]:
         """Make scenes, textures and shapes, and as many scrambled pictures of the split itself."""
-        from nn_perception.datasets.negatives import picture_negatives, scrambled
-
         chosen = np.random.RandomState(seed).randint(0, len(images), count // 2)
         pictures = images[chosen].transpose(0, 2, 3, 1)
         made = picture_negatives(count - len(chosen), seed, images.shape[-1])
