@@ -37,6 +37,17 @@ def test_areas_boxes_and_holes_are_those_of_labelled_pixels(seed):
     assert count - 1 >= len(found.boxes)
 
 
+def test_holes_are_counted_and_are_no_area():
+    mask = EMPTY.copy()
+    mask[20:60, 30:55] = 255
+    mask[26:35, 36:49] = 0
+    mask[41:54, 36:49] = 0
+    mask[45:48, 41:44] = 255  # a speck in a hole belongs to nobody
+    found = find_components(mask, EMPTY, EMPTY.shape, longest=100)
+    assert found.areas.tolist() == [40 * 25 - 9 * 13 - 13 * 13]
+    assert found.holes.tolist() == [2]
+
+
 def test_a_stroke_inside_a_ring_is_found():
     mask = EMPTY.copy()
     cv2.rectangle(mask, (20, 20), (100, 100), 255, 2)

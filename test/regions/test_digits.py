@@ -169,6 +169,19 @@ def test_a_digit_that_the_edge_cuts_is_left_out(written, truth):
     assert found.lines.tolist() == LINES[:7] + LINES[8:]
 
 
+def test_a_neighbour_that_reaches_into_the_box_is_not_in_the_crop(page):
+    picture = page(noise=0.0)
+    for left in (100, 126, 152):
+        cv2.line(picture, (left, 260), (left + 40, 200), 60, 6, cv2.LINE_AA)
+    found = DigitFinder()(picture)
+    assert len(found.crops) == 3
+    boxes = found.boxes_xywh
+    assert (boxes[:-1, 0] + boxes[:-1, 2] > boxes[1:, 0] + 10).all()  # they overlap
+    for crop in found.crops:
+        assert cv2.connectedComponents((crop > 40).astype(np.uint8))[0] == 2
+    assert likeness(found.crops[:1], found.crops[1:2])[0] > 0.98
+
+
 def test_no_more_than_max_regions_and_the_rest_is_counted(written):
     found = DigitFinder(DigitFinderSettings(max_regions=6))(written)
     assert len(found.boxes_xywh) == len(found.lines) == len(found.crops) == 6

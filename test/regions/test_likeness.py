@@ -68,6 +68,13 @@ def test_company_counts_and_more_counts_more(page):
     assert alone[0] + 2.0 < pair[0] < three[0] - 1.0
 
 
+def test_chalk_is_no_company_of_ink(page):
+    grey = page(brightness=128)
+    alone = company_of(rings(grey.copy(), [150], ink=48))[0]
+    both = company_of(rings(rings(grey, [150], ink=48), [200], ink=208))
+    assert both[0] == pytest.approx(alone, abs=0.2)
+
+
 def test_what_looks_different_or_is_far_is_no_company(page):
     alone = company_of(rings(page(), [150]))[0]
     others = {
