@@ -48,6 +48,8 @@ EXTRAS = {
         "ros-std-msgs",
         "ros-std-srvs",
     ],
+    # Transfer from pretrained backbones; torchvision must fit to torch.
+    "timm": ["timm>=1.0", "torchvision"],
     "tensorboard": ["tensorboard>=2.10"],
     "test": [
         "pytest>=7.4",
