@@ -80,7 +80,7 @@ def generate_launch_description() -> LaunchDescription:
 def _classifier(context: LaunchContext) -> list[Node]:
     given = {name: LaunchConfiguration(name).perform(context) for name in OVERRIDES}
     overrides = {
-        name: ParameterValue(value, value_type=OVERRIDES[name][0])
+        name: ParameterValue(LaunchConfiguration(name), value_type=OVERRIDES[name][0])
         for name, value in given.items()
         if value
     }

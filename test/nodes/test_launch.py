@@ -69,3 +69,13 @@ def test_builds_its_description(path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.generate_launch_description().entities
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_typed_overrides_are_substitutions(path):
+    """`ParameterValue` takes a text for a parameter of another type only as a substitution."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    typed = [call for call in calls if getattr(call.func, "id", "") == "ParameterValue"]
+    assert typed
+    for call in typed:
+        assert call.args[0].func.id == "LaunchConfiguration"
