@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -42,7 +43,7 @@ class FrameGate:
     """Limits the rate of each camera, and leaves out the boxes of a frame that was left out.
 
     Without the latter a detector's boxes would wait for a frame that never comes, and be counted
-    as an error. Used by one thread.
+    as an error. The thread of the subscriptions uses it; the worker's asks `wants` again.
     """
 
     def __init__(self, max_rate_hz: Callable[[], float]) -> None:
@@ -50,6 +51,7 @@ class FrameGate:
         self._max_rate_hz = max_rate_hz
         self._limits: dict[str, RateLimit] = {}
         self._left_out: dict[str, deque[int]] = {}
+        self._lock = threading.Lock()
 
     def admits(self, name: str, message: Any, now_s: float) -> bool:
         """Tell whether a message is to be answered.
@@ -60,21 +62,46 @@ class FrameGate:
             now_s: of a steady clock.
         """
         if name.endswith(BOXES):
-            left_out = self._left_out.get(name.removesuffix(BOXES))
-            return not left_out or _stamp_ns(message) not in left_out
+            return self.wants(name, message)
         if name not in self._limits:
             self._limits[name] = RateLimit()
         if self._limits[name].allows(now_s, self._max_rate_hz()):
+            self._welcome(name, message)
             return True
         self.replaced(name, message)
         return False
+
+    def wants(self, name: str, message: Any) -> bool:
+        """Tell whether the frame of some boxes is still to be answered; True for a frame itself.
+
+        A frame may be replaced by a newer one while its boxes wait behind it.
+        """
+        if not name.endswith(BOXES):
+            return True
+        left_out = self._left_out.get(name.removesuffix(BOXES))
+        if not left_out:
+            return True
+        stamp = _stamp_ns(message)
+        with self._lock:
+            return stamp not in left_out
 
     def replaced(self, name: str, message: Any) -> None:
         """Take note of a message that will not be answered."""
         if name.endswith(IMAGE):
             camera = name.removesuffix(IMAGE)
-            stamps = self._left_out.setdefault(camera, deque(maxlen=REMEMBERED))
-            stamps.append(_stamp_ns(message))
+            stamp = _stamp_ns(message)
+            with self._lock:
+                self._left_out.setdefault(camera, deque(maxlen=REMEMBERED)).append(stamp)
+
+    def _welcome(self, name: str, message: Any) -> None:
+        """Forget that a frame of this stamp was left out: a bag that loops sends it again."""
+        left_out = self._left_out.get(name.removesuffix(IMAGE))
+        if not left_out:
+            return
+        stamp = _stamp_ns(message)
+        with self._lock:
+            while stamp in left_out:
+                left_out.remove(stamp)
 
 
 def _stamp_ns(message: Any) -> int:

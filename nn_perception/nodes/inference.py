@@ -144,6 +144,9 @@ class Inference:
         worker, self._worker = self._worker, None
         ended = [part.stop() for part in (inputs, worker) if part is not None]
         self.statistics.deactivated()
+        if worker is not None and all(ended) and self._serving is not None:
+            self._serving.pipeline.reset()  # frames that wait for boxes need not stay in memory
+            self._serving = None
         if not all(ended):
             self.problem = "a thread did not end within its time: restart the node"
             self._node.get_logger().error(self.problem)
@@ -193,6 +196,9 @@ class Inference:
     def _take_all_in(self, arrivals: list[Arrival]) -> list[Entry]:
         entries = []
         for name, message, arrived in arrivals:
+            if self._gate is not None and not self._gate.wants(name, message):
+                self.statistics.throttled(name)
+                continue
             try:
                 entries.append(Entry(name, *self._take_in(name, message), arrived))
             except MessageError as error:

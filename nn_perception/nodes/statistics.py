@@ -121,8 +121,9 @@ class Statistics:
         self._dropped_by[name] += 1
 
     def throttled(self, name: str) -> None:
-        """Count a message that was received and left out; see `received` for the thread."""
-        self._throttled_by[name] += 1
+        """Count a message that was received and left out; any thread may."""
+        with self._lock:
+            self._throttled_by[name] += 1
 
     def published(self, stage_s: Mapping[str, float]) -> None:
         """Count one result with the seconds of its stages.

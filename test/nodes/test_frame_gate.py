@@ -66,3 +66,23 @@ def test_damaged_messages_pass_to_where_they_are_counted():
     gate.replaced("image_raw", b"")
     assert gate.admits("boxes", message(1), 1.0)
     assert gate.admits("image_raw", b"\0", 1.0)
+
+
+def test_a_frame_that_comes_again_and_passes_gets_its_boxes():
+    gate = FrameGate(lambda: 1.0)
+    assert gate.admits("left/image_raw", message(1), 10.0)
+    assert not gate.admits("left/image_raw", message(2), 10.1)
+    assert not gate.admits("left/boxes", message(2), 10.2)
+    assert gate.admits("left/image_raw", message(2), 20.0)  # the bag began anew
+    assert gate.admits("left/boxes", message(2), 20.1)
+
+
+def test_boxes_that_wait_are_not_wanted_when_their_frame_is_replaced():
+    gate = FrameGate(lambda: 0.0)
+    assert gate.admits("image_raw", message(1), 1.0)
+    assert gate.admits("boxes", message(1), 1.0)
+    assert gate.wants("boxes", message(1))
+    gate.replaced("image_raw", message(1))
+    assert not gate.wants("boxes", message(1))
+    assert gate.wants("image_raw", message(1))
+    assert gate.wants("boxes", message(2))
