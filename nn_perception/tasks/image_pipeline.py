@@ -14,7 +14,7 @@ from nn_perception.bundle import Bundle
 from nn_perception.engine import Engine
 from nn_perception.errors import MessageError
 from nn_perception.messages import decode_boxes, decode_image, frame_id, stamp_ns
-from nn_perception.regions.matching import StampMatcher
+from nn_perception.regions.matching import Overdue, StampMatcher
 from nn_perception.tasks.classification import Image, Scores, prepare_image
 from nn_perception.tasks.classifier import Classifier, Judged
 from nn_perception.tasks.image_results import ClassificationResult, RegionsResult, Result
@@ -158,12 +158,7 @@ class ImageClassificationPipeline:
     def overdue(self) -> list[MessageError]:
         """Return what was given up since the last call: frames without boxes, and the reverse."""
         return [
-            MessageError(
-                OVERDUE_KINDS[item.side],
-                f"{item.side} of {prefix or 'the camera '}{item.stamp_ns * 1e-9:.3f} s waited "
-                f"{item.waited_s:.2f} s for its counterpart: check that the detector keeps the "
-                "image's stamp, and match_timeout_s",
-            )
+            _given_up(prefix.rstrip("/"), item)
             for prefix, matcher in self._matchers.items()
             for item in matcher.take_overdue()
         ]
@@ -217,7 +212,8 @@ class ImageClassificationPipeline:
             side = BOXES if name.endswith(BOXES) else IMAGE
             matcher = self._matchers[name.removesuffix(side)]
             if side == IMAGE:
-                pair = matcher.add("image", stamp_ns(message), message)
+                size = len(getattr(message, "data", ()))
+                pair = matcher.add("image", stamp_ns(message), message, size)
             else:
                 item = decode_boxes(message, self._max_regions)
                 pair = matcher.add("boxes", stamp_ns(message), item)
@@ -268,15 +264,29 @@ class ImageClassificationPipeline:
                 bool(accepted[0]),
             )
         kept = np.flatnonzero(accepted)
+        # Lines of which nothing is known leave no gap: the others have the numbers of `texts`.
+        lines = np.unique(views.lines[kept], return_inverse=True)[1].astype(np.int32)
         job.stage_s["postprocess"] = perf_counter() - since
         return RegionsResult(
             stamp_ns=job.stamp_ns,
             frame_id=job.frame_id,
             labels=labels,
             boxes_xywh=views.boxes_xywh[kept],
-            lines=views.lines[kept],
+            lines=lines,
             scores=judged.scores[kept],
             rejected=len(accepted) - len(kept),
             refused=views.refused,
             stage_s=job.stage_s,
         )
+
+
+def _given_up(camera: str, item: Overdue) -> MessageError:
+    """Return what to tell of a message whose counterpart did not come in time."""
+    what, missing = ("frame", "boxes") if item.side == "image" else ("boxes", "frame")
+    of = f" of camera '{camera}'" if camera else ""
+    return MessageError(
+        OVERDUE_KINDS[item.side],
+        f"{what}{of}, stamp {item.stamp_ns * 1e-9:.3f} s: no {missing} of this stamp came until "
+        f"{item.waited_s:.2f} s later: check that the detector keeps the frame's stamp, and "
+        "match_timeout_s",
+    )

@@ -48,7 +48,7 @@ class RegionsResult:
         frame_id: frame of the image.
         labels: class names, in the order of the scores.
         boxes_xywh: (N, 4) left, top, width, height in pixels of the regions that are known.
-        lines: (N,) the text line of each, from 0; all 0 where regions are no text.
+        lines: (N,) the text line of each, an index of `texts`; all 0 where regions are no text.
         scores: (N, K) calibrated probabilities, each row of sum 1.
         rejected: regions that look like none of the classes.
         refused: boxes that could not be looked at, by reason: ``not_finite``, ``outside``,

@@ -75,6 +75,10 @@ class Viewer:
     def digits(self, image: Image) -> Views:
         """Return what may be digits in a frame (H, W), in reading order."""
         assert self._finder is not None, "only in the mode 'digits'"
+        settings = self._finder.settings
+        if min(image.shape) * settings.max_size_fraction < settings.min_size_px:
+            # No digit has room. A frame of one long row cannot be shrunk for the search, either.
+            return Views(np.zeros((0, 1, 28, 28), np.uint8), np.zeros((0, 4), np.float32))
         found = self._finder(image)
         refused = {"too_many": found.dropped} if found.dropped else {}
         return Views(found.crops[:, None], found.boxes_xywh, found.lines, refused)

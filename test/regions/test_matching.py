@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from nn_perception.regions.matching import MAX_WAITING, StampMatcher
+from nn_perception.regions.matching import MAX_WAITING, MAX_WAITING_BYTES, StampMatcher
 
 SECOND = 1_000_000_000
 
@@ -98,3 +98,20 @@ def test_reset_forgets_in_silence(matcher):
     matcher.reset()
     assert matcher.take_overdue() == []
     assert matcher.add("boxes", 5, "b") is None
+
+
+def test_large_frames_that_wait_are_bounded_by_their_size():
+    matcher = StampMatcher(60.0)
+    size = MAX_WAITING_BYTES // 4
+    for stamp in range(6):
+        assert matcher.add("image", stamp, stamp, size) is None
+    assert [item.stamp_ns for item in matcher.take_overdue()] == [0, 1]
+    assert matcher.add("boxes", 2, "b") == (2, "b")
+    assert matcher.add("image", 6, 6, size) is None  # there is room again
+    assert matcher.take_overdue() == []
+
+
+def test_one_frame_may_be_larger_than_all_the_room():
+    matcher = StampMatcher(0.5)
+    assert matcher.add("image", 1, "a", 2 * MAX_WAITING_BYTES) is None
+    assert matcher.add("boxes", 1, "b") == ("a", "b")

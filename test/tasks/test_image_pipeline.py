@@ -9,6 +9,8 @@ import pytest
 from nn_perception.datasets.builtin import load_builtin_digits
 from nn_perception.errors import ConfigError, MessageError
 from nn_perception.messages import array_to_image_fields
+from nn_perception.regions import matching
+from nn_perception.regions.settings import DigitFinderSettings
 from nn_perception.tasks.image_pipeline import image_inputs
 from nn_perception.tasks.rejection import fit_rejection, rejection_to_mapping
 
@@ -297,3 +299,49 @@ def test_settings_that_cannot_work_say_so(open_shipped, settings, reason):
 def test_inputs_of_cameras():
     assert [spec.policy for spec in image_inputs("a", "detections")] == ["newest", "every"]
     assert [spec.name for spec in image_inputs()] == ["image_raw"]
+
+
+def test_lines_are_numbered_as_the_texts_when_one_of_them_is_not_known(open_shipped, sheet):
+    pipeline = open_shipped("digits", regions="digits", keep_percent=100.0)
+    page = np.vstack((sheet[0], sheet[0], sheet[0]))
+    judge = pipeline._classifier.judge
+
+    def judge_all_but_the_first_line(pictures):
+        judged = judge(pictures)
+        return judged._replace(known=np.where(np.arange(len(pictures)) < 3, -np.inf, 1.0))
+
+    pipeline._classifier.judge = judge_all_but_the_first_line
+    pipeline._classifier.threshold = 0.0
+    result = pipeline.process("image_raw", image_of(page))
+    assert (result.rejected, len(result.texts)) == (3, 2)
+    assert result.lines.tolist() == [0, 0, 0, 1, 1, 1]
+    assert result.lines.dtype == np.int32
+
+
+def test_a_frame_of_one_long_row_holds_no_digit_and_costs_nothing(open_shipped):
+    pipeline = open_shipped("digits", regions="digits")
+    # It cannot be called: nothing is searched.
+    pipeline._viewer._finder = SimpleNamespace(settings=DigitFinderSettings())
+    for shape in ((1, 50_000_000), (50_000_000, 1), (15, 4000), (3, 3)):
+        frame = np.zeros(shape, np.uint8)
+        result = pipeline.process("image_raw", image_of(frame))
+        assert (len(result.boxes_xywh), result.texts, result.rejected) == (0, (), 0)
+
+
+@pytest.mark.parametrize(("cameras", "named"), [("", ""), ("arm/left", " of camera 'arm/left'")])
+def test_what_waited_in_vain_is_told_with_its_camera(open_shipped, sheet, cameras, named):
+    pipeline = open_shipped("digits", regions="detections", cameras=cameras)
+    prefix = f"{cameras}/" if cameras else ""
+    pipeline.process(f"{prefix}image_raw", image_of(sheet[0], 10**9))
+    pipeline.process(f"{prefix}boxes", boxes_of([], 3 * 10**9))
+    (late,) = pipeline.overdue()
+    assert late.kind == "no_boxes"
+    assert f"frame{named}, stamp 1.000 s: no boxes of this stamp came until 2.00 s" in str(late)
+
+
+def test_frames_that_wait_for_boxes_are_bounded_by_their_size(open_shipped, monkeypatch):
+    monkeypatch.setattr(matching, "MAX_WAITING_BYTES", 2 * 100 * 100)
+    pipeline = open_shipped("digits", regions="detections", match_timeout_s=60.0)
+    for stamp_ns in range(4):
+        pipeline.process("image_raw", image_of(np.zeros((100, 100), np.uint8), stamp_ns))
+    assert len(pipeline.overdue()) == 2
