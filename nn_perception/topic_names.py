@@ -26,7 +26,8 @@ def parse_names(parameter: str, text: str) -> tuple[str, ...]:
                 f"parameter '{parameter}' got '{text}': '{name}' is no name for a topic; expected "
                 "names of letters, digits and _ that begin with a letter, separated by commas"
             )
-        if names.count(name) > 1:
+        # With and without a slash in front is the same sensor, or one whose results clash.
+        if [each.lstrip("/") for each in names].count(name.lstrip("/")) > 1:
             raise ConfigError(f"parameter '{parameter}' got '{text}': '{name}' stands there twice")
     return names
 

@@ -48,7 +48,7 @@ class DebugImages:
         if camera.publisher.get_subscription_count():
             camera.frames.append((stamp_ns(image), image))
         else:
-            camera.frames.clear()
+            camera.forget()
 
     def result(self, prefix: str, result: Result) -> None:
         """Take note of a result that was published."""
@@ -82,13 +82,17 @@ class _Camera:
         self.times_s: deque[float] = deque(maxlen=RATE_WINDOW)
 
     def take(self, stamp_ns: int) -> Any | None:
-        """Return the frame of a stamp, and forget it and older ones; None when it is not there."""
-        if all(stamp != stamp_ns for stamp, _ in self.frames):
+        """Return the newest frame of a stamp; forget it and older ones; None: it is not there."""
+        places = [place for place, frame in enumerate(self.frames) if frame[0] == stamp_ns]
+        if not places:
             return None
-        while True:
-            stamp, image = self.frames.popleft()
-            if stamp == stamp_ns:
-                return image
+        taken = [self.frames.popleft() for _ in range(places[-1] + 1)]
+        return taken[-1][1]
+
+    def forget(self) -> None:
+        """Start anew: what is known of a time without subscribers says nothing of the rate."""
+        self.frames.clear()
+        self.times_s.clear()
 
     @property
     def rate_hz(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -125,6 +126,10 @@ class ImageClassifier(PerceptionNode):
         }
         self._debug = DebugImages(images, lambda: self.value("debug_max_rate_hz"))
 
+    def _release(self) -> None:
+        super()._release()
+        self._debug = None  # it may hold frames
+
     def model_changed(self, model: ActiveModel) -> None:
         """Publish the class names of the model that now runs."""
         # The threshold of this message is one of probabilities, by which nothing is left out
@@ -140,8 +145,9 @@ class ImageClassifier(PerceptionNode):
     def details(self) -> Mapping[str, str]:
         """Show what was not answered, and why."""
         model = self._inference.model
-        threshold = "none" if model is None else f"{getattr(model.pipeline, 'threshold', 0.0):.4f}"
-        return {"known_threshold": threshold, **self._counts.rows()}
+        threshold = -math.inf if model is None else getattr(model.pipeline, "threshold", -math.inf)
+        text = f"{threshold:.4f}" if math.isfinite(threshold) else "none"
+        return {"known_threshold": text, **self._counts.rows()}
 
     def take_in(self, name: str, message: bytes) -> tuple[Any, Any]:
         """Read a serialised image or boxes; see `PerceptionNode.take_in`."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -309,6 +310,43 @@ def test_images_without_boxes_and_boxes_without_images_are_counted(boxed):
     assert "match_timeout_s" in boxed.diagnostics["last_error"]
 
 
+def test_boxes_whose_frame_is_replaced_behind_them_are_no_error(start, connect_cameras):
+    node = start(regions="detections", qos_depth=50, keep_percent=100.0)
+    client = connect_cameras(node, regions="detections")
+    given = [(10, 10, 30, 40)]
+    with held(node) as (entered, _):
+        client.publish(frame(at(0), noise(0, (100, 120)), "mono8"), 0)
+        client.publish(boxes(at(0), given), 1)
+        assert entered.wait(10.0)
+        for ms in (1, 2):
+            client.publish(frame(at(ms), noise(ms, (100, 120)), "mono8"), 0)
+            client.publish(boxes(at(ms), given), 1)
+            wait_since(client, received=2 + 2 * ms)
+    client.wait_for_answers(2)
+    # By stamps the time of the boxes at 1 ms is over now.
+    client.publish(frame(at(2000), noise(3, (100, 120)), "mono8"), 0)
+    client.publish(boxes(at(2000), given), 1)
+    assert [a.stamp_ns for a in client.wait_for_answers(3)] == [at(0), at(2), at(2000)]
+    wait_since(client, published=3, dropped=1, throttled__boxes=1, bad=0)
+
+
+def test_nothing_waits_over_a_deactivation(start, connect_cameras):
+    node = start(regions="detections", queue_size=50, keep_percent=100.0)
+    client = connect_cameras(node, regions="detections")
+    client.publish(frame(at(0), noise(0, (100, 120)), "mono8"), 0)
+    wait_since(client, received=1)
+    (matcher,) = node._inference.model.pipeline._matchers.values()
+    client.wait_for(lambda: bool(matcher._waiting["image"]))
+    node.trigger_deactivate()
+    assert not matcher._waiting["image"]
+    node.trigger_activate()
+    client.connect()
+    client.publish(frame(at(100), noise(0, (100, 120)), "mono8"), 0)
+    client.publish(boxes(at(100), [(10, 10, 30, 40)]), 1)
+    (answer,) = client.wait_for_answers(1)
+    assert answer.stamp_ns == at(100)
+
+
 def test_what_is_not_known_gets_an_empty_answer(start, connect_cameras):
     client = connect_cameras(start(model="bright", queue_size=50))
     for number, value in enumerate((250, 30)):
@@ -362,7 +400,7 @@ def test_half_precision_is_refused_where_there_is_no_gpu(start, connect_cameras)
 
 
 def test_names_that_cannot_be_used_are_refused_at_start(start):
-    for names in ("left,left", "left,1right", "a b"):
+    for names in ("left,left", "left,/left", "left,1right", "a b"):
         with pytest.raises(ConfigError, match="cameras"):
             start(cameras=names)
 
@@ -446,3 +484,30 @@ def test_debug_images_keep_to_their_rate(start, connect_cameras, drawings):
         client.wait_for_answers(number + 1)
     client.wait_for(lambda: len(images) == 1)
     assert len(drawings) == 1
+
+
+def test_the_newest_of_frames_with_one_stamp_is_drawn():
+    camera = debug_images._Camera(None)
+    camera.frames.extend([(1, "a"), (0, "b"), (0, "c"), (2, "d")])
+    assert camera.take(3) is None
+    assert camera.take(0) == "c"
+    assert list(camera.frames) == [(2, "d")]
+
+
+def test_the_rate_of_results_does_not_count_the_time_without_subscribers(monkeypatch):
+    class Publisher:
+        subscribers = 1
+
+        def get_subscription_count(self):
+            return self.subscribers
+
+    times = iter([0.0, 0.1, 100.0, 100.1])
+    monkeypatch.setattr(debug_images.time, "perf_counter", lambda: next(times))
+    publisher = Publisher()
+    images = debug_images.DebugImages({"": publisher}, lambda: 0.0)
+    for number in range(5):
+        publisher.subscribers = int(number != 2)
+        image = image_from_cdr(frame(at(number), noise(number), "mono8"))
+        images.frame("", image)
+        images.result("", SimpleNamespace(stamp_ns=at(number)))
+    assert images._cameras[""].rate_hz == pytest.approx(10.0)
