@@ -272,10 +272,10 @@ class ClassificationEvaluation:
 
     @staticmethod
     def to_message(result: ClassificationResult) -> Any:
-        """Return the result as a recordable vision_msgs/Classification."""
-        return classification_message(
-            result.labels, result.scores.tolist(), result.stamp_ns, result.frame_id
-        )
+        """Return the result as a recordable vision_msgs/Classification; empty: not known."""
+        answered = getattr(result, "accepted", True)
+        labels, scores = (result.labels, result.scores.tolist()) if answered else ((), ())
+        return classification_message(labels, scores, result.stamp_ns, result.frame_id)
 
     def _prepare(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         return prepare_image(image, self.pipeline.preprocessing).transpose(1, 2, 0)

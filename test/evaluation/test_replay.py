@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -64,6 +66,28 @@ def test_answers_can_be_recorded_and_read_again(tmp_path, pipeline, images):
     scores = np.stack(list(evaluation.scores_by_stamp.values()))
     for (_, _, message), row in zip(found, scores, strict=True):
         assert [hypothesis.score for hypothesis in message.results] == row.tolist()
+
+
+def test_a_frame_that_is_not_known_is_recorded_without_a_class(tmp_path, pipeline, images):
+    record_labelled_images(tmp_path / "bag", images[:3], ["0"] * 3)
+    evaluation = ClassificationEvaluation(pipeline, keep_results=True)
+    process = pipeline.process_many
+
+    class Choosy:
+        bundle, inputs, reset = pipeline.bundle, pipeline.inputs, staticmethod(pipeline.reset)
+
+        @staticmethod
+        def process(name, message):
+            (result,) = process([(name, message)])
+            return dataclasses.replace(result, accepted=result.stamp_ns % 2 == 0)
+
+    replay(tmp_path / "bag", Choosy(), evaluation)
+    evaluation.record_results(tmp_path / "answers")
+    with BagReader(tmp_path / "answers") as bag:
+        found = [message for _, _, message in bag.messages(["/classification"])]
+    stamps = [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in found]
+    assert [len(m.results) for m in found] == [10 * (stamp % 2 == 0) for stamp in stamps]
+    assert evaluation.not_answered == sum(stamp % 2 for stamp in stamps) > 0
 
 
 def test_bad_frames_are_skipped_and_counted(tmp_path, pipeline, images):
