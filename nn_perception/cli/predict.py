@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="share of true inputs that is answered: 95 for whole pictures, 99.5 for regions by "
         "default; 100 answers whatever comes",
     )
-    parser.add_argument("--draw", type=Path, metavar="DIR", help="write the files with boxes drawn")
+    parser.add_argument(
+        "--draw",
+        type=Path,
+        metavar="DIR",
+        help="write copies of the files with the answers drawn, as DIR/NAME.png",
+    )
     add_json_argument(parser)
     add_engine_arguments(parser)
 
@@ -50,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     from nn_perception.cli.common import format_table, text_stream, write_json
     from nn_perception.errors import NnPerceptionError
     from nn_perception.tasks.loading import open_pipeline
-    from nn_perception.tasks.picture_files import process_picture
+    from nn_perception.tasks.picture_files import draw_picture, process_picture
 
     pipeline = open_pipeline(
         arguments.bundle,
@@ -62,11 +68,12 @@ def run(arguments: argparse.Namespace) -> int:
     rows: list[tuple[object, ...]] = []
     answers: list[dict[str, object]] = []
     failed = 0
-    for path in arguments.files:
+    drawings = _drawings(arguments.files, arguments.draw)
+    for path, drawing in zip(arguments.files, drawings, strict=True):
         try:
             result = process_picture(pipeline, path)
-            if arguments.draw:
-                _draw(path, result, arguments.draw)
+            if drawing is not None:
+                draw_picture(path, result, drawing)
         except NnPerceptionError as error:
             failed += 1
             print(f"nn-perception predict: {path}: {error}", file=sys.stderr)
@@ -115,8 +122,16 @@ def _regions(result: Any) -> dict[str, object]:
     }
 
 
-def _draw(path: Path, result: Any, directory: Path) -> None:
-    """Write a copy of a picture with its answers."""
-    from nn_perception.tasks.picture_files import draw_picture
-
-    draw_picture(path, result, directory / f"{path.stem}.png")
+def _drawings(files: Sequence[Path], directory: Path | None) -> list[Path | None]:
+    """Return where each file's drawing goes: never over a given file, nor over another drawing."""
+    taken = {path.resolve() for path in files}
+    drawings: list[Path | None] = []
+    for path in files:
+        drawing, number = None, 1
+        while directory is not None and (drawing is None or drawing.resolve() in taken):
+            drawing = directory / f"{path.stem}{f'_{number}' if number > 1 else ''}.png"
+            number += 1
+        if drawing is not None:
+            taken.add(drawing.resolve())
+        drawings.append(drawing)
+    return drawings

@@ -88,6 +88,21 @@ def test_drawings_show_boxes_and_leave_the_files_alone(capsys, sheet, tmp_path):
     assert (drawn.max(axis=2) - drawn.min(axis=2)).max() > 100  # colour in a grey picture
 
 
+def test_no_drawing_takes_the_place_of_a_file_or_of_another(capsys, sheet, tmp_path):
+    other = tmp_path / "other" / "sheet.jpg"
+    other.parent.mkdir()
+    cv2.imwrite(str(other), 255 - cv2.imread(str(sheet)))
+    before = sheet.read_bytes()
+    code, _, _ = run(
+        capsys, "predict", shipped_model("digits"), sheet, other, "--draw", tmp_path
+    )  # fmt: skip
+    assert code == 0
+    assert sheet.read_bytes() == before
+    first, second = (cv2.imread(str(tmp_path / f"sheet_{n}.png")) for n in (2, 3))
+    assert first[150, 300].min() > 200
+    assert second[150, 300].max() < 55
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
