@@ -45,9 +45,7 @@ class Task:
 
     def shipped_model(self, values: Mapping[str, Any]) -> str:
         """Return the bundle that ships for some settings, parameter -> value."""
-        fitting = (
-            bundle for name, value, bundle in self.other_models if values.get(name) == value
-        )
+        fitting = (bundle for name, value, bundle in self.other_models if values.get(name) == value)
         return next(fitting, self.default_model)
 
     def load_pipeline(self) -> Any:
