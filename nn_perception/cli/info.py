@@ -37,7 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
         *((f"output {s.name}", f"{_shape(s.shape)} {s.dtype} [{s.unit}]") for s in config.outputs),
         ("labels", ", ".join(config.labels) or "-"),
         ("pre-processing", _pairs(config.preprocessing)),
-        ("calibration", _pairs(config.calibration)),
+        ("calibration", _pairs({k: v for k, v in config.calibration.items() if k != "rejection"})),
+        *_rejection(config.calibration.get("rejection")),
         ("trained on", data.get("source", "unknown")),
         ("seed", config.training.get("configuration", {}).get("seed")),
         ("revision", config.training.get("git_revision", "unknown")),
@@ -49,6 +50,20 @@ def run(arguments: argparse.Namespace) -> int:
     print(format_table(rows), file=text_stream(arguments.json))
     write_json({"id": bundle.id, "name": bundle.name, **to_mapping(config)}, arguments.json)
     return 0
+
+
+def _rejection(entry: object) -> list[tuple[str, object]]:
+    """Return a row about how a classifier knows what it does not know; none without such a thing.
+
+    A bundle's loading leaves this entry to the tasks: here it may hold anything.
+    """
+    if entry is None:
+        return []
+    if not isinstance(entry, dict) or not isinstance(entry.get("quantiles"), list):
+        return [("answers", str(entry))]
+    pairs = [pair for pair in entry["quantiles"] if isinstance(pair, list) and len(pair) == 2]
+    shares = ", ".join(f"{percent} % above {threshold}" for percent, threshold in pairs)
+    return [("answers", f"of true inputs by score '{entry.get('score')}': {shares}")]
 
 
 def _shape(shape: tuple[int | None, ...]) -> str:

@@ -87,10 +87,14 @@ class RegionsEvaluation:
         self._truths[stamp] = boxes
         self._compare(stamp)
 
+    def add_unanswered(self, message: Any) -> None:
+        """Take a message that waits for another one: a frame for its boxes, or the reverse."""
+        if hasattr(message, "data"):
+            self._images.append((stamp_ns(message), message))
+
     def add_result(self, message: Any, result: Any, time_ns: int) -> None:
         """Take one answer, and the message that it came with: an image, or boxes."""
-        if hasattr(message, "data"):
-            self._images.append((result.stamp_ns, message))
+        self.add_unanswered(message)
         self._rejected += result.rejected
         self._refused.update(result.refused)
         if self._results is not None:

@@ -37,7 +37,7 @@ class Evaluation(Protocol):
     it wants serialised. Truths of these types come so to `add_truth`; inputs to ``take_in(name,
     data)``: it returns what the pipeline gets and what `add_result` gets, as a node's intake does,
     or raises `MessageError`. It may have ``inputs``, where those of a pipeline depend on its
-    settings.
+    settings, and ``add_unanswered(message)`` for inputs whose answer comes with a later one.
     """
 
     truth: ClassVar[tuple[InputSpec, ...]]
@@ -190,6 +190,7 @@ class _Run:
 
     def __init__(self, pipeline: Pipeline, evaluation: Any, done: Replay) -> None:
         self._pipeline, self._evaluation, self._done = pipeline, evaluation, done
+        self._add_unanswered = getattr(evaluation, "add_unanswered", None)
         self._process_many = getattr(pipeline, "process_many", None)
         self._limit = 1 if self._process_many is None else getattr(pipeline, "at_once", CHUNK)
         self._waiting: list[_Entry] = []
@@ -221,6 +222,8 @@ class _Run:
                 for stage, seconds in answer.stage_s.items():
                     latency.add(stage, seconds)
                 add_result(entry.kept, answer, entry.time_ns)
+            elif self._add_unanswered is not None:
+                self._add_unanswered(entry.kept)
         for error in overdue(self._pipeline):
             self._bad(error)
 

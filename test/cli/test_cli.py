@@ -142,6 +142,8 @@ def test_train_evaluate_predict_info_on_pictures(capsys, tmp_path, pictures):
     code, out, _ = run(capsys, "info", bundle)
     assert code == 0
     assert "101,770 parameters" in out
+    assert "95.0 % above" in out
+    assert "quantiles" not in out
 
 
 def test_same_seed_gives_the_same_bundle(capsys, tmp_path, pictures):

@@ -266,3 +266,36 @@ def test_the_evaluation_follows_what_is_answered(regions, kind):
     if regions is not None:
         pipeline.regions = regions
     assert type(choose_evaluation(pipeline)) is kind
+
+
+class LateReader(Reader):
+    """Answers when the boxes of a frame come, which is all that it waits for."""
+
+    inputs = (
+        InputSpec("image_raw", (IMAGE,), "newest"),
+        InputSpec("boxes", (DETECTION_ARRAY,), "every"),
+    )
+    regions = "detections"
+
+    def process(self, name, message):
+        if name == "image_raw":
+            self.image = message
+            return None
+        return super().process("image_raw", self.image)
+
+
+def test_pictures_of_frames_whose_answer_comes_with_their_boxes(tmp_path):
+    bag = write_bag(tmp_path / "bag", FRAMES)
+    evaluation = choose_evaluation(LateReader(*ANSWERS))
+    # Boxes and truth are the same here, so that no topic is missing.
+    with BagReader(bag) as source, BagWriter(tmp_path / "with_boxes") as copy:
+        topics = {name: info.type for name, info in source.topics.items()}
+        for topic, kind in {**topics, "/boxes": DETECTION_ARRAY}.items():
+            copy.add_topic(topic, kind)
+        for topic, time_ns, message in source.messages(list(topics)):
+            copy.write(topic, time_ns, message)
+            if topic == "/truth":
+                copy.write("/boxes", time_ns, message)
+    done = replay(tmp_path / "with_boxes", evaluation.pipeline, evaluation)
+    assert (done.messages, done.answered) == (8, 4)
+    assert [entry.errors for entry in evaluation.pictures] == [2, 1, 1]
