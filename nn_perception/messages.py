@@ -140,15 +140,22 @@ def stamp_ns(message: Any) -> int:
     """Return `header.stamp` in nanoseconds.
 
     Raises:
-        MessageError: ``"type"`` when the message has no such integers.
+        MessageError: ``"type"`` when the message has no such integers, or no time that an answer
+            could carry, since its nanoseconds lead beyond the last second of 32 bits.
     """
     try:
         stamp = message.header.stamp
-        return operator.index(stamp.sec) * 1_000_000_000 + operator.index(stamp.nanosec)
+        seconds, nanoseconds = operator.index(stamp.sec), operator.index(stamp.nanosec)
     except (AttributeError, TypeError) as error:
         raise MessageError(
             "type", f"{type(message).__name__} has no integer header.stamp: {error}"
         ) from error
+    total = seconds * 1_000_000_000 + nanoseconds
+    if not -(2**31) <= total // 1_000_000_000 < 2**31:
+        raise MessageError(
+            "type", f"header.stamp is {seconds} s and {nanoseconds} ns, expected a time of 32 bits"
+        )
+    return total
 
 
 def frame_id(message: Any) -> str:

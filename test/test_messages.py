@@ -474,3 +474,24 @@ def test_fields_fit_rclpy_messages() -> None:
     file = sensor_msgs.CompressedImage(format="png")
     file.data = array.array("B", compressed(picture(), "png").data)
     assert np.array_equal(decode_image(file, 3), picture()[..., ::-1])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanoseconds", "fits"),
+    [
+        (2**31 - 1, 999_999_999, True),
+        (2**31 - 1, 10**9, False),
+        (2**31 - 5, 2**32 - 1, True),
+        (2**31 - 5, 5 * 10**9, False),
+        (-(2**31), 0, True),
+    ],
+)
+def test_a_stamp_that_no_answer_could_carry(seconds: int, nanoseconds: int, fits: bool) -> None:
+    stamp = SimpleNamespace(sec=seconds, nanosec=nanoseconds)
+    message = SimpleNamespace(header=SimpleNamespace(stamp=stamp))
+    if fits:
+        assert stamp_ns(message) == seconds * 10**9 + nanoseconds
+        return
+    with pytest.raises(MessageError, match="32 bits") as caught:
+        stamp_ns(message)
+    assert caught.value.kind == "type"
