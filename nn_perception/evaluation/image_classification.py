@@ -105,9 +105,9 @@ class ClassificationEvaluation:
     def add_result(self, message: Any, result: ClassificationResult, time_ns: int) -> None:
         """Take one answer."""
         self._scores[result.stamp_ns] = result.scores
-        if not getattr(result, "accepted", True):
-            self.not_answered += 1
-            self._rejected.add(result.stamp_ns)
+        answered = getattr(result, "accepted", True)
+        (self._rejected.discard if answered else self._rejected.add)(result.stamp_ns)
+        self.not_answered = len(self._rejected)  # as the scores: of frames with one stamp the last
         self._recent.append((result.stamp_ns, message))
         if self._results is not None:
             self._results.append((time_ns, result))

@@ -83,13 +83,15 @@ class FrameGate:
             return True
         stamp = _stamp_ns(message)
         with self._lock:
-            return stamp not in left_out
+            return stamp is None or stamp not in left_out
 
     def replaced(self, name: str, message: Any) -> None:
         """Take note of a message that will not be answered."""
         if name.endswith(IMAGE):
             camera = name.removesuffix(IMAGE)
             stamp = _stamp_ns(message)
+            if stamp is None:
+                return
             with self._lock:
                 self._left_out.setdefault(camera, deque(maxlen=REMEMBERED)).append(stamp)
 
@@ -104,9 +106,9 @@ class FrameGate:
                 left_out.remove(stamp)
 
 
-def _stamp_ns(message: Any) -> int:
-    """Return the stamp of a serialised message; a damaged one is found later and counted there."""
+def _stamp_ns(message: Any) -> int | None:
+    """Return the stamp of a serialised message; None: it is damaged, which is counted later."""
     try:
         return read_header(message, "message")[1]
     except MessageError:
-        return -1
+        return None

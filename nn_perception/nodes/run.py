@@ -84,7 +84,7 @@ def run(nodes: Sequence[tuple[Executable, type[PerceptionNode]]], args: list[str
 
 def usage(executable: Executable) -> str:
     """Return the text of ``--help``."""
-    rows = "\n".join(f"  {way} {topic:<22} {what}" for way, topic, what in executable.topics)
+    rows = "\n".join(f"  {way:<10} {topic:<22} {what}" for way, topic, what in executable.topics)
     return (
         f"usage: {executable.name} [--ros-args -p NAME:=VALUE ... -r FROM:=TO ... "
         "--params-file FILE]\n\n"

@@ -52,6 +52,8 @@ def draw_picture(path: Path, result: Result, out: Path) -> None:
 
 def _read(path: Path) -> npt.NDArray[np.uint8]:
     """Return grey (H, W) or RGB (H, W, 3)."""
+    if path.is_dir():
+        raise DatasetError("is a directory; name the picture files in it")
     if not path.is_file():
         raise DatasetError("there is no such file")
     image = read_picture(path)

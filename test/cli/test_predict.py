@@ -88,6 +88,14 @@ def test_drawings_show_boxes_and_leave_the_files_alone(capsys, sheet, tmp_path):
     assert (drawn.max(axis=2) - drawn.min(axis=2)).max() > 100  # colour in a grey picture
 
 
+def test_a_directory_is_told_from_a_missing_file(capsys, tmp_path):
+    code, _, err = run(capsys, "predict", shipped_model("digits"), tmp_path, tmp_path / "no.png")
+    first, second = err.splitlines()
+    assert code == 2
+    assert first.endswith("is a directory; name the picture files in it")
+    assert second.endswith("there is no such file")
+
+
 def test_no_drawing_takes_the_place_of_a_file_or_of_another(capsys, sheet, tmp_path):
     other = tmp_path / "other" / "sheet.jpg"
     other.parent.mkdir()

@@ -88,6 +88,12 @@ def test_a_frame_that_is_not_known_is_recorded_without_a_class(tmp_path, pipelin
     stamps = [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in found]
     assert [len(m.results) for m in found] == [10 * (stamp % 2 == 0) for stamp in stamps]
     assert evaluation.not_answered == sum(stamp % 2 for stamp in stamps) > 0
+    # Of two frames with one stamp the last counts, for scores and answers alike.
+    again = pipeline.process("image_raw", image_message(images[0], "mono8", stamps[1]))
+    for accepted, count in ((False, 1), (True, 0), (False, 1), (False, 1)):
+        fresh = dataclasses.replace(again, stamp_ns=1, accepted=accepted)
+        evaluation.add_result(None, fresh, 1)
+        assert evaluation.not_answered == sum(stamp % 2 for stamp in stamps) + count
 
 
 def test_bad_frames_are_skipped_and_counted(tmp_path, pipeline, images):

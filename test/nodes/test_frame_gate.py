@@ -65,6 +65,7 @@ def test_damaged_messages_pass_to_where_they_are_counted():
     gate = FrameGate(lambda: 1.0)
     gate.replaced("image_raw", b"")
     assert gate.admits("boxes", message(1), 1.0)
+    assert gate.admits("boxes", b"\0", 1.0)
     assert gate.admits("image_raw", b"\0", 1.0)
 
 
