@@ -88,7 +88,9 @@ def _declare(
     try:
         return node.declare_parameter(name, default, descriptor).value
     except InvalidParameterTypeException as error:
-        raise ConfigError(f"parameter '{name}' must be a {kind}: {error}") from None
+        # ROS takes 95 for an integer and no double.
+        wanted = "double, written with a point, such as 95.0" if kind == "double" else kind
+        raise ConfigError(f"parameter '{name}' must be a {wanted}: {error}") from None
     except (InvalidParameterValueException, ParameterException) as error:
         raise ConfigError(f"parameter '{name}' cannot be used: {error}") from None
 

@@ -405,6 +405,11 @@ def test_names_that_cannot_be_used_are_refused_at_start(start):
             start(cameras=names)
 
 
+def test_a_whole_number_for_a_double_is_refused_with_what_to_write(start):
+    with pytest.raises(ConfigError, match=r"'keep_percent' must be a double, .* such as 95\.0"):
+        start(keep_percent=95)
+
+
 def test_frames_above_the_rate_are_left_out_and_counted(start, connect_cameras):
     node = start(queue_size=50, qos_depth=50)
     client = connect_cameras(node)
