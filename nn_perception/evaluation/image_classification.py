@@ -16,7 +16,7 @@ import numpy.typing as npt
 from nn_perception.datasets.arrays import ImageSet
 from nn_perception.datasets.bags import BagWriter, classification_message
 from nn_perception.datasets.images import load_image_set
-from nn_perception.errors import DatasetError
+from nn_perception.errors import ConfigError, DatasetError
 from nn_perception.evaluation.classification import ClassificationMetrics, classification_metrics
 from nn_perception.evaluation.latency import LatencyRecorder
 from nn_perception.evaluation.per_source import SourceFigures, accuracy_per_source
@@ -24,7 +24,7 @@ from nn_perception.evaluation.regions import RegionsEvaluation
 from nn_perception.evaluation.report import write_classification_report
 from nn_perception.messages import decode_image, stamp_ns
 from nn_perception.tasks.classification import prepare_image
-from nn_perception.tasks.image_pipeline import ImageClassificationPipeline
+from nn_perception.tasks.image_pipeline import IMAGE, ImageClassificationPipeline
 from nn_perception.tasks.image_results import ClassificationResult
 from nn_perception.tasks.pipeline import InputSpec
 
@@ -46,7 +46,17 @@ def choose_evaluation(
     Args:
         pipeline: its `regions`, ``"full"`` where it has none, decides.
         settings: see `ClassificationEvaluation`.
+
+    Raises:
+        ConfigError: it serves several cameras, whose frames may have the same stamps.
     """
+    images = [spec.name for spec in getattr(pipeline, "inputs", ()) if spec.name.endswith(IMAGE)]
+    if len(images) > 1:
+        raise ConfigError(
+            f"answers are compared by their stamps, which cameras may share, and there are "
+            f"{', '.join(images)}: take one at a time, with --topic image_raw=TOPIC and without "
+            "the setting 'cameras'"
+        )
     if getattr(pipeline, "regions", "full") in MODES_WITH_REGIONS:
         return RegionsEvaluation(pipeline, **settings)
     return ClassificationEvaluation(pipeline, **settings)

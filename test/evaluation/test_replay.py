@@ -10,8 +10,11 @@ from nn_perception.datasets.bags import (
     image_message,
     record_labelled_images,
 )
-from nn_perception.errors import BagError
-from nn_perception.evaluation.image_classification import ClassificationEvaluation
+from nn_perception.errors import BagError, ConfigError
+from nn_perception.evaluation.image_classification import (
+    ClassificationEvaluation,
+    choose_evaluation,
+)
 from nn_perception.evaluation.replay import replay
 from nn_perception.tasks.loading import open_pipeline
 
@@ -143,6 +146,14 @@ def test_topics_by_name_and_when_several_fit(tmp_path, pipeline, images):
     for name in ("/right/image_raw", "right/image_raw"):
         done, _ = run(tmp_path / "bag", pipeline, topics={"image_raw": name})
         assert (done.messages, done.topics["image_raw"]) == (1, "/right/image_raw")
+
+
+def test_several_cameras_are_replayed_one_at_a_time(tiny_bundle):
+    """Their frames may have the same stamps: answers of one would be judged by the other's truth."""
+    with pytest.raises(ConfigError, match=r"left/image_raw, right/image_raw: take one"):
+        choose_evaluation(open_pipeline(tiny_bundle, settings={"cameras": "left,right"}))
+    one = open_pipeline(tiny_bundle, settings={"cameras": "left"})
+    assert choose_evaluation(one).pipeline is one
 
 
 @pytest.mark.parametrize(
