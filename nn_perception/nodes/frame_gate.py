@@ -102,7 +102,7 @@ class FrameGate:
             return
         stamp = _stamp_ns(message)
         with self._lock:
-            while stamp in left_out:
+            while stamp is not None and stamp in left_out:
                 left_out.remove(stamp)
 
 

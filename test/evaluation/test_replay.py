@@ -149,7 +149,7 @@ def test_topics_by_name_and_when_several_fit(tmp_path, pipeline, images):
 
 
 def test_several_cameras_are_replayed_one_at_a_time(tiny_bundle):
-    """Their frames may have the same stamps: answers of one would be judged by the other's truth."""
+    """Their frames may have the same stamps, and one's truth is none for the other's answers."""
     with pytest.raises(ConfigError, match=r"left/image_raw, right/image_raw: take one"):
         choose_evaluation(open_pipeline(tiny_bundle, settings={"cameras": "left,right"}))
     one = open_pipeline(tiny_bundle, settings={"cameras": "left"})
