@@ -53,7 +53,7 @@ class RegionsResult:
         rejected: regions that look like none of the classes.
         refused: boxes that could not be looked at, by reason: ``not_finite``, ``outside``,
             ``too_small``, ``too_many``.
-        stage_s: seconds per stage: decode, regions, engine, postprocess.
+        stage_s: seconds per stage: decode, preprocess (finding and cutting), engine, postprocess.
     """
 
     stamp_ns: int

@@ -144,7 +144,7 @@ def test_an_error_while_activating_releases_what_was_started(start, connect, mon
     client.connect()
 
 
-def test_pipeline_is_reset_on_each_activation(start, connect, frame, ask, monkeypatch):
+def test_pipeline_is_reset_on_each_deactivation_and_activation(start, connect, frame, ask, monkeypatch):
     node = start()
     client = connect(node)
     resets = []
@@ -152,11 +152,12 @@ def test_pipeline_is_reset_on_each_activation(start, connect, frame, ask, monkey
     ask(client, frame())
     assert resets == []
     node.trigger_deactivate()
+    assert resets == [1]  # what waits, such as frames for their boxes, is not kept
     node.trigger_activate()
     client.forget()
     client.connect()
     ask(client, frame())
-    assert resets == [1]
+    assert resets == [1, 1]
 
 
 def test_pipeline_is_reset_when_the_clock_jumps_back(start, connect, frame, ask, monkeypatch):
