@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_perception.bench import BenchSettings, Measurement
+from nn_perception.bench.streaming import (
+    model_parameters,
+    quick_thread_switches,
+    sleep_until,
+    with_stamp,
+)
 from nn_perception.datasets.digit_frames import TRAIN_SEEDS, open_digit_frames
 from nn_perception.share import shipped_model
 from nn_perception.tasks import get_task
@@ -192,13 +196,10 @@ class _Stream:
         start_s = time.monotonic()
         for number in range(round(seconds * RATE_HZ)):
             self._stamp_ns += round(1e9 / RATE_HZ)
-            stamp = struct.pack("<iI", *divmod(self._stamp_ns, 1_000_000_000))
             for camera in range(len(self._names)):
                 template = self._raws[(number + 7 * camera) % len(self._raws)]
-                raw = b"".join((template[:4], stamp, memoryview(template)[12:]))
-                due_s = start_s + (number * len(self._names) + camera) * period_s
-                while (wait_s := due_s - time.monotonic()) > 0.0:
-                    time.sleep(wait_s)
+                raw = with_stamp(template, self._stamp_ns)
+                sleep_until(start_s + (number * len(self._names) + camera) * period_s)
                 published[camera][self._stamp_ns] = self._client.publish(raw, camera)
         return published
 
@@ -217,25 +218,18 @@ def _node(settings: BenchSettings, regions: str, names: Sequence[str]) -> Iterat
     frames = open_digit_frames("train", TRAIN_SEEDS[0], settings.data)
     pictures = [frames[number].image for number in range(FRAMES)]
     shipped = get_task("digits").shipped_model({"regions": regions})
-    model = (settings.model or shipped_model(shipped)).resolve()
     parameters = {
-        "model_root": str(model.parent),
-        "model": model.name,
+        **model_parameters(settings.model or shipped_model(shipped)),
         "regions": regions,
         "cameras": ",".join(names),
     }
-    before = sys.getswitchinterval()
-    # Sender and receiver share this process: neither may keep the other waiting.
-    sys.setswitchinterval(0.0005)
     log = settings.work / "image_classifier.log"
-    try:
-        with (
-            NodeProcess(
-                "image_classifier", domain_id=settings.domain_id, log=log, parameters=parameters
-            ) as process,
-            CameraClient(cameras=names, regions=regions, alive=process.check_running) as client,
-        ):
-            client.connect()
-            yield _Stream(client, process, names, pictures)
-    finally:
-        sys.setswitchinterval(before)
+    with (
+        quick_thread_switches(),
+        NodeProcess(
+            "image_classifier", domain_id=settings.domain_id, log=log, parameters=parameters
+        ) as process,
+        CameraClient(cameras=names, regions=regions, alive=process.check_running) as client,
+    ):
+        client.connect()
+        yield _Stream(client, process, names, pictures)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +12,12 @@ from typing import Any
 import numpy as np
 
 from nn_perception.bench import BenchSettings, Measurement
+from nn_perception.bench.streaming import (
+    model_parameters,
+    quick_thread_switches,
+    sleep_until,
+    with_stamp,
+)
 from nn_perception.bundle import load_bundle
 from nn_perception.share import shipped_model
 
@@ -68,23 +72,18 @@ class Run:
 
 def run(settings: BenchSettings, say: Callable[[str], None]) -> list[Measurement]:
     """Measure one unit against an echo node, then more and more units in one process."""
-    model = (settings.model or shipped_model("attitude")).resolve()
+    model = settings.model or shipped_model("attitude")
     task = load_bundle(model).task
     executable, topic = NODES[task]
-    parameters = {"task": task, "model_root": str(model.parent), "model": model.name}
+    parameters = {"task": task, **model_parameters(model)}
     seconds = 5.0 if settings.quick else 30.0
-    before = sys.getswitchinterval()
-    # Sender and receiver share this process: neither may keep the other waiting.
-    sys.setswitchinterval(0.0005)
-    try:
+    with quick_thread_switches():
         alone = _against_echo(settings, executable, topic, parameters, seconds, say)
         runs = {}
         for units in UNITS:
             say(f"{executable} with {units} IMUs at {RATE_HZ:g} Hz, {seconds / 3:.0f} s")
             with _node(settings, executable, topic, parameters, units) as stream:
                 runs[units] = stream(seconds / 3)
-    finally:
-        sys.setswitchinterval(before)
     return [*alone, _capacity(runs)]
 
 
@@ -203,13 +202,9 @@ class _Stream:
         start_s = time.monotonic()
         for number in range(round(seconds * RATE_HZ)):
             self._stamp_ns += round(1e9 / RATE_HZ)
-            stamp = struct.pack("<iI", *divmod(self._stamp_ns, 1_000_000_000))
-            template = self._samples[number % len(self._samples)]
-            raw = template[:4] + stamp + template[12:]
+            raw = with_stamp(self._samples[number % len(self._samples)], self._stamp_ns)
             for unit in range(self._units):
-                due_s = start_s + (number * self._units + unit) * period_s
-                while (wait_s := due_s - time.monotonic()) > 0.0:
-                    time.sleep(wait_s)
+                sleep_until(start_s + (number * self._units + unit) * period_s)
                 sent[unit][self._stamp_ns] = self._client.publish(raw, unit)
         return sent
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from nn_perception.bench import BenchSettings, Measurement
+from nn_perception.bench.streaming import model_parameters
 from nn_perception.datasets.bags import BagReader, record_labelled_images
 from nn_perception.share import shipped_model
 
@@ -145,8 +146,7 @@ def _node(
 
     enter_ros_environment(settings.domain_id)
     if parameters is None and executable == "image_classifier":
-        model = (settings.model or shipped_model("digits")).resolve()
-        parameters = {"model_root": str(model.parent), "model": model.name}
+        parameters = dict(model_parameters(settings.model or shipped_model("digits")))
     log = settings.work / f"{executable}.log"
     with (
         NodeProcess(

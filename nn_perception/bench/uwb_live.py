@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +14,12 @@ import numpy as np
 
 from nn_perception.bench import BenchSettings, Measurement
 from nn_perception.bench.imu_live import Run
+from nn_perception.bench.streaming import (
+    model_parameters,
+    quick_thread_switches,
+    sleep_until,
+    with_stamp,
+)
 from nn_perception.bundle import Bundle, load_bundle
 from nn_perception.datasets.uwb_simulated import ROOM_M
 from nn_perception.datasets.uwb_text import Anchor, format_anchors, format_tags
@@ -39,7 +43,7 @@ _BODY = (0.5 * ROOM_M[0], 0.5 * ROOM_M[1], 1.0)
 
 def run(settings: BenchSettings, say: Callable[[str], None]) -> list[Measurement]:
     """Measure the model alone, then the node in a process of its own."""
-    path = (settings.model or shipped_model("uwb_trolley")).resolve()
+    path = settings.model or shipped_model("uwb_trolley")
     bundle = load_bundle(path, task="uwb")
     model = RangeModel(bundle, create_engine(bundle, "cpu"))
     tags, anchors = radios(bundle)
@@ -49,18 +53,13 @@ def run(settings: BenchSettings, say: Callable[[str], None]) -> list[Measurement
     say("one prediction, and many")
     model_rows = [_one(model, pair, settings.quick), _many(model, pair, settings.quick)]
     seconds = 5.0 if settings.quick else 30.0
-    before = sys.getswitchinterval()
-    # Sender and receiver share this process: neither may keep the other waiting.
-    sys.setswitchinterval(0.0005)
-    try:
+    with quick_thread_switches():
         say(f"echo node, as many ranges, {seconds:.0f} s")
         with _node(settings, "echo", path, tags, anchors) as stream:
             echo = stream(seconds)
         say(f"{NODE} with {len(tags)} tags and {len(anchors)} anchors, twice {seconds:.0f} s")
         with _node(settings, NODE, path, tags, anchors) as stream:
             even, rounds = stream(seconds), stream(seconds, together=len(anchors))
-    finally:
-        sys.setswitchinterval(before)
     return [*model_rows, *_live(even, rounds, echo, len(tags), len(anchors))]
 
 
@@ -205,14 +204,10 @@ class _Stream:
         for turn in range(round(seconds * RATE_HZ)):
             for slot in range(slots):
                 first = 1 + (slot - 1) // together * together if slot else 0
-                due_s = start_s + (turn + first / slots) * period_s
-                while (wait_s := due_s - time.monotonic()) > 0.0:
-                    time.sleep(wait_s)
+                sleep_until(start_s + (turn + first / slots) * period_s)
                 self._stamp_ns += round(1e9 * period_s / slots)
-                stamp = struct.pack("<iI", *divmod(self._stamp_ns, 1_000_000_000))
                 publisher, template = (0, self._pose) if slot == 0 else self._ranges[slot - 1]
-                raw = template[:4] + stamp + template[12:]
-                before_s = self._client.publish(raw, publisher)
+                before_s = self._client.publish(with_stamp(template, self._stamp_ns), publisher)
                 if slot:
                     sent[self._stamp_ns] = before_s
         return sent
@@ -233,8 +228,7 @@ def _node(
     enter_ros_environment(settings.domain_id)
     levers = {tag: TAGS.get(tag, (0.0, 0.0, 0.0)) for tag in tags}
     parameters = {
-        "model_root": str(model.parent),
-        "model": model.name,
+        **model_parameters(model),
         "anchors": format_anchors(anchors),
         "tags": format_tags(levers),
         "outlier_gate_sigma": 0.0,  # the room is not the model's
