@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -101,8 +102,12 @@ class ImageClassificationPipeline:
         default = KEEP_REGIONS_PERCENT if of_regions else KEEP_FRAMES_PERCENT
         self._classifier = Classifier(bundle, engine, keep_percent or default)
         self.preprocessing = self._classifier.preprocessing
-        self._viewer = Viewer(self.preprocessing, regions, int(max_regions))
-        self._max_regions = int(max_regions)
+        if not 0.0 < match_timeout_s < math.inf:
+            raise ConfigError(f"match_timeout_s is {match_timeout_s:g}; expected above 0, as 0.5")
+        if not 1 <= max_regions < math.inf or max_regions != int(max_regions):
+            raise ConfigError(f"max_regions is {max_regions:g}; expected a whole number, 1 or more")
+        self._max_regions = int(max_regions)  # --set gives a float
+        self._viewer = Viewer(self.preprocessing, regions, self._max_regions)
         self._matchers = {
             spec.name.removesuffix(BOXES): StampMatcher(match_timeout_s)
             for spec in self.inputs

@@ -56,8 +56,6 @@ class Viewer:
                 f"regions is '{mode}'{nearest(mode, REGION_MODES)}; expected one of "
                 f"{', '.join(REGION_MODES)}"
             )
-        if max_regions < 1:
-            raise ConfigError(f"max_regions is {max_regions}; expected 1 or more")
         self.mode = mode
         self._max_regions = max_regions
         fits = {"full": "stretch", "center": "center_crop", "detections": "stretch"}

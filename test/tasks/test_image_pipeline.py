@@ -1,5 +1,6 @@
 """Frames, boxes and digits through the pipeline, with the shipped model."""
 
+import math
 from types import SimpleNamespace
 
 import cv2
@@ -287,6 +288,13 @@ def test_a_new_model_goes_on_with_what_waits(open_shipped, sheet):
     [
         ({"regions": "digit"}, "regions is 'digit'.*did you mean 'digits'"),
         ({"max_regions": 0}, "max_regions is 0"),
+        ({"max_regions": 2.5}, "max_regions is 2.5; expected a whole number"),
+        ({"max_regions": math.nan}, "max_regions is nan"),
+        ({"max_regions": math.inf}, "max_regions is inf"),
+        ({"match_timeout_s": 0.0}, "match_timeout_s is 0"),
+        ({"match_timeout_s": -1.0}, "match_timeout_s is -1"),
+        ({"match_timeout_s": math.nan}, "match_timeout_s is nan"),
+        ({"match_timeout_s": math.inf}, "match_timeout_s is inf"),
         ({"cameras": "a,a"}, "cameras.*stands there twice"),
         ({"cameras": "1st"}, "no name for a topic"),
     ],
