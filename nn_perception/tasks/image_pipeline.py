@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from nn_perception.bundle import Bundle
 from nn_perception.engine import Engine
-from nn_perception.errors import MessageError
+from nn_perception.errors import ConfigError, MessageError
 from nn_perception.messages import decode_boxes, decode_image, frame_id, stamp_ns
 from nn_perception.regions.matching import Overdue, StampMatcher
 from nn_perception.tasks.classification import Image, Scores, prepare_image
