@@ -144,7 +144,9 @@ def test_an_error_while_activating_releases_what_was_started(start, connect, mon
     client.connect()
 
 
-def test_pipeline_is_reset_on_each_deactivation_and_activation(start, connect, frame, ask, monkeypatch):
+def test_pipeline_is_reset_on_each_deactivation_and_activation(
+    start, connect, frame, ask, monkeypatch
+):
     node = start()
     client = connect(node)
     resets = []
