@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,12 @@ from typing import Any
 import numpy as np
 
 from nn_perception.bench import BenchSettings, Measurement
-from nn_perception.bundle import load_bundle
-from nn_perception.config import from_mapping
+from nn_perception.bench.trained import trained_seed
 from nn_perception.datasets.mnist import find_mnist
-from nn_perception.errors import BundleError, ConfigError, DatasetError
+from nn_perception.errors import DatasetError
 from nn_perception.evaluation.image_classification import ClassificationEvaluation
 from nn_perception.tasks.loading import open_pipeline
-from nn_perception.training.config import TrainingConfig
 from nn_perception.training.log import read_metrics
-from nn_perception.training.run import resolve_config, train_task
 
 GOALS = {"mlp": 0.982, "lecture_cnn": 0.988, "digit_cnn": 0.996}
 BEST, BEST_GOAL = "digit_best", 0.997
@@ -42,29 +38,12 @@ def _mnist(settings: BenchSettings) -> Path:
     return directory
 
 
-def is_trained(out: Path, config: TrainingConfig) -> bool:
-    """Tell whether a bundle of this very configuration is there, from an interrupted benchmark."""
-    try:
-        found = load_bundle(out).config.training["configuration"]
-        return from_mapping(TrainingConfig, found) == config
-    except (BundleError, ConfigError, KeyError):
-        return False
-
-
 def _recipe(
     name: str, goal: float, directory: Path, settings: BenchSettings, say: Callable[[str], None]
 ) -> Measurement:
     accuracies, seconds, errors = [], [], []
     for seed in range(settings.seeds):
-        config = resolve_config("digits", {}, {"seed": seed}, name)
-        if settings.quick:
-            config = dataclasses.replace(config, epochs=1)
-        out = settings.work / f"{name}-{seed}"
-        if is_trained(out, config):
-            say(f"{name}, seed {seed}: trained already, {out}")
-        else:
-            say(f"{name}, seed {seed}")
-            train_task("digits", config, data=directory, out=out, show_progress=True)
+        out = trained_seed("digits", name, seed, directory, settings, say, recipe=name)
         seconds.append(sum(record["seconds"] for record in read_metrics(out / "training")))
         pipeline: Any = open_pipeline(out, device="cpu")
         metrics = ClassificationEvaluation(pipeline).evaluate_data(directory)

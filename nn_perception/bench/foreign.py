@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from nn_perception.bench import BenchSettings, Measurement
 from nn_perception.datasets.arrays import ImageSet
-from nn_perception.datasets.environment import data_from_environment
+from nn_perception.datasets.environment import CAMERA, DIGITS, ROAD4, data_from_environment
 from nn_perception.datasets.images import load_image_set
 from nn_perception.errors import DatasetError
 from nn_perception.evaluation.classification import classification_metrics
@@ -24,9 +24,6 @@ from nn_perception.tasks.loading import open_pipeline
 
 ECE_GOAL = 0.008
 FPR95_GOAL = 0.05
-
-DIGITS, ROAD4, CAMERA = Path("digits"), Path("objects", "road4.npz"), Path("camera")
-"""Below the directory of data sets."""
 
 MODELS: dict[str, tuple[Path, tuple[str, ...]]] = {
     "digits": (DIGITS, ("letters", f"textures:{CAMERA}", "noise", str(ROAD4))),

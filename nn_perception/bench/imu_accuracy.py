@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nn_perception.bench import BenchSettings, Measurement
-from nn_perception.bench.accuracy import is_trained
+from nn_perception.bench.trained import trained
 from nn_perception.datasets.imu_data import load_imu_data
 from nn_perception.datasets.imu_files import BROAD_FOLDS, broad_trial, select
 from nn_perception.errors import DatasetError
@@ -18,7 +18,7 @@ from nn_perception.evaluation.gyro import GyroEvaluation
 from nn_perception.evaluation.imu_outcome import Outcome
 from nn_perception.share import shipped_model
 from nn_perception.tasks.loading import open_pipeline
-from nn_perception.training.run import resolve_config, train_task
+from nn_perception.training.run import resolve_config
 
 INCLINATION_GOAL_DEG, WORSE_THAN_VQF_DEG = 0.60, 0.3
 OPEN_LOOP_GOALS_DEG = {"euroc_V1_01_easy": 1.1, "euroc_V2_02_medium": 2.5}
@@ -45,12 +45,7 @@ def _trained(fold: int, settings: BenchSettings, say: Callable[[str], None]) -> 
     arguments: dict[str, Any] = {"fold": fold}
     config = resolve_config("attitude", {}, {"task_arguments": arguments})
     out = settings.work / f"attitude-fold{fold}"
-    if is_trained(out, config):
-        say(f"fold {fold}: trained already, {out}")
-    else:
-        say(f"fold {fold}")
-        train_task("attitude", config, data=settings.data, out=out, show_progress=True)
-    return out
+    return trained("attitude", config, settings.data, out, say, f"fold {fold}")
 
 
 def _attitude_rows(outcomes: list[Outcome]) -> list[Measurement]:

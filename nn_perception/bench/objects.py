@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +11,16 @@ from typing import cast
 import numpy as np
 
 from nn_perception.bench import BenchSettings, Measurement
-from nn_perception.bench.accuracy import is_trained
+from nn_perception.bench.trained import trained_seed
 from nn_perception.bundle import load_bundle
 from nn_perception.datasets.arrays import ImageSet
-from nn_perception.datasets.environment import data_from_environment
+from nn_perception.datasets.environment import ROAD4, data_from_environment
 from nn_perception.datasets.images import load_image_set
 from nn_perception.errors import DatasetError
 from nn_perception.evaluation.per_source import accuracy_per_source
 from nn_perception.evaluation.shifts import evaluate_shifts
 from nn_perception.tasks.image_pipeline import ImageClassificationPipeline
 from nn_perception.tasks.loading import open_pipeline
-from nn_perception.tasks.objects.learning import ROAD4
-from nn_perception.training.run import resolve_config, train_task
 
 GOAL_ACCURACY = 0.985
 GOAL_CLASS = 0.97
@@ -56,8 +53,7 @@ def run(settings: BenchSettings, say: Callable[[str], None]) -> list[Measurement
     test = load_image_set(path, split="test")
     outcomes, bundles = [], []
     for seed in range(settings.seeds):
-        out = settings.work / f"objects-{seed}"
-        _train(seed, path, out, settings, say)
+        out = trained_seed("objects", "objects", seed, path, settings, say)
         outcome = judge(_pipeline(out), test)
         outcomes.append(outcome)
         bundles.append(out)
@@ -145,19 +141,6 @@ def accuracies(outcomes: list[Outcome]) -> list[Measurement]:
             f"{seeds} and of {_listed(shifts)}",
         ),
     ]
-
-
-def _train(
-    seed: int, path: Path, out: Path, settings: BenchSettings, say: Callable[[str], None]
-) -> None:
-    config = resolve_config("objects", {}, {"seed": seed})
-    if settings.quick:
-        config = dataclasses.replace(config, epochs=1)
-    if is_trained(out, config):
-        say(f"objects, seed {seed}: trained already, {out}")
-        return
-    say(f"objects, seed {seed}")
-    train_task("objects", config, data=path, out=out, show_progress=True)
 
 
 def _pipeline(out: Path) -> ImageClassificationPipeline:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nn_perception.bench import BenchSettings, Measurement
-from nn_perception.bench.accuracy import is_trained
+from nn_perception.bench.trained import trained
 from nn_perception.datasets.uwb import Float64Array, UwbSequence
 from nn_perception.datasets.uwb_data import load_uwb_data
 from nn_perception.errors import DatasetError
@@ -19,7 +19,7 @@ from nn_perception.share import shipped_model
 from nn_perception.tasks.loading import open_pipeline
 from nn_perception.tasks.uwb.data import BLOCKS, piece_of_time
 from nn_perception.tasks.uwb.model import RangeModel
-from nn_perception.training.run import resolve_config, train_task
+from nn_perception.training.run import resolve_config
 
 TROLLEY_GOAL_M = 0.058
 WITHIN_GOALS_M = {"drone_seq1": 0.075, "drone_seq5": 0.026}
@@ -54,7 +54,7 @@ def run(settings: BenchSettings, say: Callable[[str], None]) -> list[Measurement
     return [*rows, *_unseen(flights, settings, say)]
 
 
-def trained(
+def _trained(
     name: str,
     arguments: Mapping[str, Any],
     settings: BenchSettings,
@@ -64,12 +64,7 @@ def trained(
     """Train with these ``task_arguments``, or take what an interrupted run has left."""
     config = resolve_config("uwb", {}, {"task_arguments": dict(arguments)})
     out = settings.work / f"uwb-{name}"
-    if init is None and is_trained(out, config):
-        say(f"{name}: trained already, {out}")
-    else:
-        say(name)
-        train_task("uwb", config, data=settings.data, out=out, show_progress=True, init=init)
-    return out
+    return trained("uwb", config, settings.data, out, say, name, init)
 
 
 def judged(bundle: Path, sequence: UwbSequence) -> Errors:
@@ -140,7 +135,7 @@ def _within(
     counted = flight.has_truth & ~flight.outlier
     for fold in range(BLOCKS):
         arguments = {"site": "drone", "leave_out": others, "fold": fold}
-        bundle = trained(f"{flight.name}-fold{fold}", arguments, settings, say)
+        bundle = _trained(f"{flight.name}-fold{fold}", arguments, settings, say)
         part = flight.select(counted & (piece_of_time(flight) == fold))
         for method, error in _range_errors(bundle, part).items():
             squares[method] += float((error**2).sum())
@@ -168,7 +163,7 @@ def _unseen(
     """Leave one flight out, each with its own constellation; then adapt to its first minute."""
     before, after = [], []
     for name, flight in flights.items():
-        bundle = trained(f"without-{name}", {"site": "drone", "leave_out": [name]}, settings, say)
+        bundle = _trained(f"without-{name}", {"site": "drone", "leave_out": [name]}, settings, say)
         before.append(judged(bundle, flight))
         others = [other for other in flights if other != name]
         arguments = {
@@ -176,7 +171,7 @@ def _unseen(
             "leave_out": others,
             "until": {name: MINUTE_S / flight.duration_s},
         }
-        adapted = trained(f"minute-of-{name}", arguments, settings, say, init=bundle)
+        adapted = _trained(f"minute-of-{name}", arguments, settings, say, init=bundle)
         rest = flight.select(flight.time_s > flight.time_s[0] + MINUTE_S)
         # The constant of the training flights, on the same rows: what there is without a minute.
         plain = judged(bundle, rest)

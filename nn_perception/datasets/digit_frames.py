@@ -19,7 +19,7 @@ from nn_perception.datasets.arrays import ImageSet
 from nn_perception.datasets.builtin import load_builtin_digits
 from nn_perception.datasets.digit_frames_settings import FrameSettings
 from nn_perception.datasets.digit_frames_sheet import make_picture
-from nn_perception.datasets.environment import data_from_environment
+from nn_perception.datasets.environment import CAMERA, data_from_environment
 from nn_perception.datasets.images import PICTURE_SUFFIXES, read_picture
 from nn_perception.datasets.mnist import find_mnist, load_mnist
 from nn_perception.errors import DatasetError
@@ -39,8 +39,6 @@ TRAIN_SEEDS = range(1000)
 TEST_SEEDS = range(1000, 2000)
 """Training never sees these; with them go MNIST's test part and the other half of photographs."""
 
-CAMERA_FOLDER = "camera"
-"""Below the directory of data sets: photographs."""
 WITH_DIGITS = ("handwritten_photo_", "printed_digits_")
 """Starts of the names of photographs that hold digits: no backgrounds."""
 
@@ -228,5 +226,5 @@ def photographs_at_hand(
         DatasetError: a photograph cannot be read.
     """
     root = data_from_environment() if data is None else data
-    folder = None if root is None else root / CAMERA_FOLDER
+    folder = None if root is None else root / CAMERA
     return load_photographs(folder, split) if folder and folder.is_dir() else []

@@ -9,6 +9,14 @@ from nn_perception.errors import DatasetError
 
 DATA_VARIABLE = "NN_PERCEPTION_DATA"
 
+# Where below that directory each data set lies.
+DIGITS = Path("digits")
+"""MNIST's idx files."""
+ROAD4 = Path("objects", "road4.npz")
+"""Pictures of road objects."""
+CAMERA = Path("camera")
+"""Photographs."""
+
 
 def data_from_environment() -> Path | None:
     """Return the directory that ``$NN_PERCEPTION_DATA`` names; None where it is not set.

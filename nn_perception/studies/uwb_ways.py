@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nn_perception.bench.accuracy import is_trained
+from nn_perception.bench.trained import is_trained
 from nn_perception.bundle import Bundle, load_bundle
 from nn_perception.datasets.uwb import Float64Array, UwbSequence
 from nn_perception.engine import create_engine

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from torch import nn
 
 from nn_perception.datasets.arrays import ImageSet
-from nn_perception.datasets.environment import DATA_VARIABLE, data_from_environment
+from nn_perception.datasets.environment import DATA_VARIABLE, ROAD4, data_from_environment
 from nn_perception.datasets.images import load_image_set
 from nn_perception.datasets.negatives import picture_negatives, scrambled
 from nn_perception.errors import ConfigError, DatasetError, TrainingError
@@ -24,9 +24,6 @@ from nn_perception.training.classifier_arguments import ClassifierArguments
 from nn_perception.training.config import TrainingConfig
 from nn_perception.training.image_classification import ImageClassificationLearning
 from nn_perception.training.learning import Export, Predict
-
-ROAD4 = Path("objects", "road4.npz")
-"""The default data, below the directory of data sets."""
 
 
 @dataclass(frozen=True)
