@@ -27,6 +27,8 @@ from nn_perception.errors import DatasetError
 from nn_perception.regions.boxes import Boxes, intersection_over_union
 
 MIN_IOU = 0.5
+COUNTS = ("true", "found", "matched", "right", "lines", "lines_exact")
+"""Fields of `FrameFigures` that are summed up over frames."""
 Lines = npt.NDArray[np.integer[Any]]
 
 
@@ -89,8 +91,7 @@ class FrameFigures:
 
     def counts(self) -> dict[str, int]:
         """Return the counts by name."""
-        names = ("true", "found", "matched", "right", "lines", "lines_exact")
-        return {name: int(getattr(self, name)) for name in names}
+        return {name: int(getattr(self, name)) for name in COUNTS}
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class DetectionAccumulator:
         if not 0.0 < min_iou <= 1.0:
             raise DatasetError(f"the least IoU is {min_iou}, expected above 0, at most 1, as 0.5")
         self.min_iou = min_iou
-        self._sums = dict.fromkeys(("true", "found", "matched", "right", "lines", "lines_exact"), 0)
+        self._sums = dict.fromkeys(COUNTS, 0)
         self._frames = 0
         self._exact = 0
 

@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from nn_perception.datasets.arrays import ImageSet
-from nn_perception.datasets.bags import BagWriter, classification_message
+from nn_perception.datasets.bags import classification_message
 from nn_perception.datasets.images import load_image_set
 from nn_perception.errors import ConfigError, DatasetError
 from nn_perception.evaluation.classification import ClassificationMetrics, classification_metrics
 from nn_perception.evaluation.latency import LatencyRecorder
 from nn_perception.evaluation.per_source import SourceFigures, accuracy_per_source
+from nn_perception.evaluation.recording import write_results
 from nn_perception.evaluation.regions import RegionsEvaluation
 from nn_perception.evaluation.report import write_classification_report
 from nn_perception.messages import decode_image, stamp_ns
@@ -275,10 +276,9 @@ class ClassificationEvaluation:
 
     def record_results(self, path: Path) -> None:
         """Write the kept answers as a bag, each at the time of its input."""
-        with BagWriter(path) as bag:
-            bag.add_topic(self.result_topic, self.result_type)
-            for time_ns, result in self._results or ():
-                bag.write(self.result_topic, time_ns, self.to_message(result))
+        write_results(
+            path, self.result_topic, self.result_type, self._results or (), self.to_message
+        )
 
     @staticmethod
     def to_message(result: ClassificationResult) -> Any:

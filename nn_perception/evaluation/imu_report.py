@@ -16,7 +16,8 @@ from nn_perception.evaluation.imu_plots import (
     plot_errors,
     plot_up_vectors,
 )
-from nn_perception.evaluation.report import Seconds, add_latency
+from nn_perception.evaluation.latency import Seconds, measured
+from nn_perception.evaluation.report import add_latency
 
 Methods = Mapping[str, Mapping[str, Figures]]
 
@@ -65,7 +66,7 @@ def write_imu_report(
     _add_tables(report, methods, names)
     _add_pictures(report, outcomes, rivals, headline, f"{names[headline]} error")
     _add_honesty(report, outcomes)
-    stages = {stage: seconds for stage, seconds in latency.items() if len(seconds)}
+    stages = measured(latency)
     if stages:
         add_latency(report, stages)
     return report.write(directory)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 CAPACITY = 10_000
 """Samples kept per stage by default; older ones go."""
+
+Seconds = Mapping[str, npt.NDArray[np.float64] | Sequence[float]]
+"""Stage -> durations in seconds."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,16 @@ class LatencySummary:
         """Return ``p50``, ``p90``, ``p95``, ``p99``, ``max`` and ``mean`` in milliseconds."""
         names = ("p50", "p90", "p95", "p99", "max", "mean")
         return {name: getattr(self, f"{name}_s") * 1e3 for name in names}
+
+
+def measured(latency: Seconds | None) -> Seconds:
+    """Return the stages of which there are durations."""
+    return {stage: seconds for stage, seconds in (latency or {}).items() if len(seconds)}
+
+
+def percentiles_ms(latency: Seconds) -> dict[str, dict[str, float]]:
+    """Return stage -> what `LatencySummary.to_ms` returns."""
+    return {stage: summarise(seconds).to_ms() for stage, seconds in latency.items()}
 
 
 def summarise(seconds: npt.ArrayLike) -> LatencySummary:
@@ -97,4 +110,4 @@ class LatencyRecorder:
 
     def to_dict(self) -> dict[str, dict[str, float]]:
         """Return stage -> ``p50``, ``p90``, ``p95``, ``p99``, ``max``, ``mean`` in milliseconds."""
-        return {stage: summary.to_ms() for stage, summary in self.summary().items()}
+        return percentiles_ms(self.samples())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from nn_perception.datasets.bags import BagWriter, image_message
+from nn_perception.datasets.bags import image_message
 from nn_perception.datasets.detection_messages import (
     DETECTION_ARRAY,
     LabelledBoxes,
@@ -24,6 +24,7 @@ from nn_perception.evaluation.detection import (
     FrameFigures,
 )
 from nn_perception.evaluation.latency import LatencyRecorder
+from nn_perception.evaluation.recording import write_results
 from nn_perception.evaluation.regions_report import (
     MAX_PICTURES,
     ErrorPicture,
@@ -124,8 +125,7 @@ class RegionsEvaluation:
             )
             message = image_message(frame.image, "rgb8", stamp)
             result = self.pipeline.process("image_raw", message)
-            for stage, seconds in result.stage_s.items():
-                self.latency.add(stage, seconds)
+            self.latency.add_all(result.stage_s)
             self.add_result(message, result, stamp)
             on_progress(1)
         return self._sums.metrics()
@@ -207,10 +207,9 @@ class RegionsEvaluation:
 
     def record_results(self, path: Path) -> None:
         """Write the kept answers as a bag, each at the time of its input."""
-        with BagWriter(path) as bag:
-            bag.add_topic(self.result_topic, self.result_type)
-            for time_ns, result in self._results or ():
-                bag.write(self.result_topic, time_ns, self.to_message(result))
+        write_results(
+            path, self.result_topic, self.result_type, self._results or (), self.to_message
+        )
 
     @staticmethod
     def to_message(result: Any) -> Any:

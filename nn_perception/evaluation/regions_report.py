@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nn_perception.evaluation.detection import DetectionMetrics, FrameFigures
-from nn_perception.evaluation.latency import summarise
+from nn_perception.evaluation.latency import Seconds, measured, percentiles_ms, summarise
 from nn_perception.evaluation.plot_style import WIDTH_IN, Canvas
 from nn_perception.evaluation.plots import duration_text
-from nn_perception.evaluation.report import Report, Seconds, add_latency
+from nn_perception.evaluation.report import Report, add_latency
 
 MAX_PICTURES = 12
 _SHOWN_WIDTH_PX = 800
@@ -128,12 +128,12 @@ def write_regions_report(
     Raises:
         ConfigError: matplotlib is missing.
     """
-    latency = {stage: seconds for stage, seconds in (latency or {}).items() if len(seconds)}
+    latency = measured(latency)
     report = Report(title, f"{metrics.frames:,} frames, {metrics.true:,} true boxes")
     report.metrics = {
         "title": title,
         **figures,
-        "latency_ms": {stage: summarise(seconds).to_ms() for stage, seconds in latency.items()},
+        "latency_ms": percentiles_ms(latency),
         "facts": dict(facts),
     }
     report.tiles(_tiles(metrics, latency))

@@ -219,8 +219,7 @@ class _Run:
                 self._bad(answer)
             elif answer is not None:
                 done.answered += 1
-                for stage, seconds in answer.stage_s.items():
-                    latency.add(stage, seconds)
+                latency.add_all(answer.stage_s)
                 add_result(entry.kept, answer, entry.time_ns)
             elif self._add_unanswered is not None:
                 self._add_unanswered(entry.kept)

@@ -16,7 +16,7 @@ from nn_perception.evaluation.classification_plots import (
     plot_reliability,
 )
 from nn_perception.evaluation.html_page import Report
-from nn_perception.evaluation.latency import summarise
+from nn_perception.evaluation.latency import Seconds, measured, percentiles_ms, summarise
 from nn_perception.evaluation.per_source import SourceFigures, add_sources
 from nn_perception.evaluation.plots import (
     duration_text,
@@ -31,9 +31,6 @@ MAX_WRONG_SHOWN = 48
 
 WrongPicture = tuple[npt.NDArray[np.uint8], str, str, float]
 """Picture uint8 (H, W), (H, W, 1) or (H, W, 3) RGB; truth; answer; probability of the answer."""
-
-Seconds = Mapping[str, npt.NDArray[np.float64] | Sequence[float]]
-"""Stage -> durations in seconds."""
 
 
 def write_classification_report(
@@ -65,13 +62,13 @@ def write_classification_report(
     Raises:
         ConfigError: matplotlib is missing.
     """
-    latency = {stage: seconds for stage, seconds in (latency or {}).items() if len(seconds)}
+    latency = measured(latency)
     report = Report(title, f"{metrics.n:,} answers, {len(metrics.labels)} classes")
     report.metrics = {
         "title": title,
         **metrics.to_dict(),
         "per_source": {name: each.to_dict() for name, each in (per_source or {}).items()},
-        "latency_ms": {stage: summarise(seconds).to_ms() for stage, seconds in latency.items()},
+        "latency_ms": percentiles_ms(latency),
         "facts": dict(facts),
     }
     report.tiles(_tiles(metrics, latency))

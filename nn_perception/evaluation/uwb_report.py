@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nn_perception.evaluation.html_page import Report
-from nn_perception.evaluation.report import Seconds, add_latency
+from nn_perception.evaluation.latency import Seconds, measured
+from nn_perception.evaluation.report import add_latency
 from nn_perception.evaluation.uwb_methods import LEARNED, METHODS, RAW
 from nn_perception.evaluation.uwb_outcome import PARTLY, UwbOutcome, by_method, in_means
 from nn_perception.evaluation.uwb_plots import (
@@ -80,7 +81,7 @@ def write_uwb_report(
     _add_pictures(report, outcomes)
     _add_recordings(report, outcomes, metrics.get("left_out", {}))
     report.text("How it was measured", *(_sentence(n) for n in metrics.get("notes", {}).values()))
-    stages = {stage: seconds for stage, seconds in latency.items() if len(seconds)}
+    stages = measured(latency)
     if stages:
         add_latency(report, stages)
     return report.write(directory)
