@@ -113,7 +113,7 @@ class Pictures:
         from nn_perception.datasets.images import load_image_set
         from nn_perception.errors import ConfigError
         from nn_perception.evaluation.foreign import foreign_sets
-        from nn_perception.tasks.classification import prepare_image
+        from nn_perception.tasks.classification import converter
 
         if not hasattr(pipeline, "known_scores"):
             raise ConfigError(
@@ -127,7 +127,7 @@ class Pictures:
         self.known = load_image_set(
             arguments.data,
             class_names=pipeline.bundle.labels,
-            convert=lambda image: prepare_image(image, settings).transpose(1, 2, 0),
+            convert=converter(settings),
         )
         self.foreign: Any = None
         self.shifts: dict[str, float] = {}

@@ -24,7 +24,7 @@ from nn_perception.evaluation.recording import write_results
 from nn_perception.evaluation.regions import RegionsEvaluation
 from nn_perception.evaluation.report import write_classification_report
 from nn_perception.messages import decode_image, stamp_ns
-from nn_perception.tasks.classification import prepare_image
+from nn_perception.tasks.classification import converter, prepare_image
 from nn_perception.tasks.image_pipeline import IMAGE, ImageClassificationPipeline
 from nn_perception.tasks.image_results import ClassificationResult
 from nn_perception.tasks.pipeline import InputSpec
@@ -167,7 +167,8 @@ class ClassificationEvaluation:
             DatasetError: the set is damaged, or has a class that the model does not know.
         """
         labels = self.pipeline.bundle.labels
-        data = load_image_set(path, class_names=labels, convert=self._prepare)
+        convert = converter(self.pipeline.preprocessing)
+        data = load_image_set(path, class_names=labels, convert=convert)
         return self.evaluate_images(data, on_progress)
 
     def evaluate_images(
@@ -286,9 +287,6 @@ class ClassificationEvaluation:
         answered = getattr(result, "accepted", True)
         labels, scores = (result.labels, result.scores.tolist()) if answered else ((), ())
         return classification_message(labels, scores, result.stamp_ns, result.frame_id)
-
-    def _prepare(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        return prepare_image(image, self.pipeline.preprocessing).transpose(1, 2, 0)
 
     def _keep_if_wrong(self, stamp: int) -> None:
         """Keep the picture of a wrong answer; called when its answer or its label arrives."""

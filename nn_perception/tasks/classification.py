@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -57,6 +58,15 @@ def prepare_image(image: Image, settings: ImagePreprocessing) -> Image:
     if settings.polarity == "bright_on_dark" and border_mean(image) > 127.5:
         image = np.subtract(255, image, dtype=np.uint8)
     return image[None] if image.ndim == 2 else np.ascontiguousarray(image.transpose(2, 0, 1))
+
+
+def converter(settings: ImagePreprocessing) -> Callable[[Image], Image]:
+    """Return `prepare_image` for `load_image_set`: it keeps pictures as (height, width, C)."""
+
+    def convert(image: Image) -> Image:
+        return prepare_image(image, settings).transpose(1, 2, 0)
+
+    return convert
 
 
 def to_channels(image: Image, channels: int) -> Image:

@@ -18,13 +18,12 @@ from nn_perception.datasets.images import load_image_set
 from nn_perception.datasets.mnist import find_mnist, has_mnist, load_mnist
 from nn_perception.datasets.negatives import digit_negatives
 from nn_perception.errors import ConfigError
-from nn_perception.tasks.classification import ImagePreprocessing, prepare_image
+from nn_perception.tasks.classification import ImagePreprocessing, converter
 from nn_perception.tasks.digits.pipeline import PREPROCESSING
 from nn_perception.training.classifier_arguments import ClassifierArguments, More
 from nn_perception.training.image_classification import ImageClassificationLearning
 
 LOGGER = logging.getLogger(__name__)
-
 
 LABELS = tuple("0123456789")
 
@@ -39,7 +38,9 @@ def load_training_digits(data: Path | None) -> ImageSet:
         DatasetError: the path holds no usable digits.
     """
     if data is not None and not has_mnist(data, "train") and _is_other_set(data):
-        return load_image_set(data, split="train", class_names=LABELS, convert=_prepare)
+        return load_image_set(
+            data, split="train", class_names=LABELS, convert=converter(PREPROCESSING)
+        )
     directory = find_mnist(data)
     if directory is not None:
         return load_mnist(directory, "train")
@@ -53,10 +54,6 @@ def load_training_digits(data: Path | None) -> ImageSet:
 def _is_other_set(data: Path) -> bool:
     """Tell an .npz, or a folder with a sub-folder per digit, from a place where MNIST may lie."""
     return data.is_file() or any((data / label).is_dir() for label in (*LABELS, "train"))
-
-
-def _prepare(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    return prepare_image(image, PREPROCESSING).transpose(1, 2, 0)
 
 
 @dataclass(frozen=True)

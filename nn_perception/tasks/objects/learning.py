@@ -18,7 +18,7 @@ from nn_perception.datasets.images import load_image_set
 from nn_perception.datasets.negatives import picture_negatives, scrambled
 from nn_perception.errors import ConfigError, DatasetError, TrainingError
 from nn_perception.networks.timm_backbone import TimmBackbone
-from nn_perception.tasks.classification import ImagePreprocessing, prepare_image
+from nn_perception.tasks.classification import ImagePreprocessing, converter
 from nn_perception.tasks.objects.pipeline import preprocessing
 from nn_perception.training.classifier_arguments import ClassifierArguments
 from nn_perception.training.config import TrainingConfig
@@ -70,11 +70,7 @@ def load_training_objects(data: Path | None, settings: ImagePreprocessing) -> Im
                 f"that holds {ROAD4}; give --data with an .npz or a folder of pictures per class"
             )
         data = root / ROAD4
-
-    def convert(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        return prepare_image(image, settings).transpose(1, 2, 0)
-
-    return load_image_set(data, split="train", convert=convert)
+    return load_image_set(data, split="train", convert=converter(settings))
 
 
 class ObjectLearning(ImageClassificationLearning):
