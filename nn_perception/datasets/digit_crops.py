@@ -13,13 +13,13 @@ from nn_perception.datasets.arrays import ImageSet
 from nn_perception.datasets.digit_frames import DigitFrames
 from nn_perception.datasets.negatives_ink import is_bar
 from nn_perception.regions.boxes import intersection_over_union
+from nn_perception.regions.cut import CROP
 from nn_perception.regions.digits import DigitFinder, DigitFinderSettings
 
 SAME_IOU = 0.5
 """A region that overlaps a digit by so much shows it."""
 OTHER_IOU = 0.1
 """One that overlaps none by more than this shows none; what lies between says nothing clear."""
-
 
 EASY = DigitFinderSettings(min_likeness=-30.0, min_likeness_alone=-30.0, max_regions=1000)
 """What a network shall tell from digits: much more than usual goes through to it."""
@@ -69,7 +69,7 @@ def cut_from_frames(
         )
         rest = found.crops[best <= OTHER_IOU]
         others.append(rest[[not is_bar(crop) for crop in rest]] if len(rest) else rest)
-    empty = np.empty((0, 28, 28), np.uint8)
+    empty = np.empty((0, CROP, CROP), np.uint8)
     return DigitCrops(
         np.concatenate([empty, *shown]),
         np.concatenate([np.empty(0, np.int64), *labels]),

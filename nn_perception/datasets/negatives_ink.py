@@ -34,26 +34,27 @@ BAR_LEAN_DEG = 50.0
 UInt8Image = NDArray[np.uint8]
 
 
-def fit_ink(ink: UInt8Image, box: int = BOX, side: int = SIDE) -> UInt8Image:
+def fit_ink(ink: UInt8Image) -> UInt8Image:
     """Bring a drawing to MNIST's format: ink in a box, its centre of mass in the centre.
 
     Args:
         ink: (H, W), bright on black; at least one pixel must be bright.
-        box: longer side of the ink after reduction, pixels.
-        side: side of the result, pixels.
+
+    Returns:
+        (28, 28); the longer side of the ink is 20.
     """
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     cut = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    scale = box / max(cut.shape)
+    scale = BOX / max(cut.shape)
     width, height = (max(1, round(length * scale)) for length in cut.shape[::-1])
     small = np.asarray(cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     weight = small.astype(np.float64)
     mass = max(float(weight.sum()), 1.0)
     cx = float(weight.sum(axis=0) @ np.arange(width)) / mass
     cy = float(weight.sum(axis=1) @ np.arange(height)) / mass
-    left = min(max(round((side - 1) / 2 - cx), 0), side - width)
-    top = min(max(round((side - 1) / 2 - cy), 0), side - height)
-    picture = np.zeros((side, side), np.uint8)
+    left = min(max(round((SIDE - 1) / 2 - cx), 0), SIDE - width)
+    top = min(max(round((SIDE - 1) / 2 - cy), 0), SIDE - height)
+    picture = np.zeros((SIDE, SIDE), np.uint8)
     picture[top : top + height, left : left + width] = small
     return picture
 

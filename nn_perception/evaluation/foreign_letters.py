@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_perception.datasets.negatives_ink import DIGIT_LOOKALIKES, fit_ink, warp_ink
+from nn_perception.datasets.negatives_ink import DIGIT_LOOKALIKES, SIDE, fit_ink, warp_ink
 from nn_perception.errors import ConfigError
 
 LETTERS = "".join(
@@ -59,7 +59,7 @@ def letters(count: int, seed: int) -> NDArray[np.uint8]:
     pairs = [(face, letter) for face in TYPEFACES for letter in LETTERS]
     order = np.concatenate([rng.permutation(len(pairs)) for _ in range(-(-count // len(pairs)))])
     fonts: dict[str, Any] = {}
-    pictures = np.empty((count, 28, 28), np.uint8)
+    pictures = np.empty((count, SIDE, SIDE), np.uint8)
     for index, number in enumerate(order[:count]):
         face, letter = pairs[int(number)]
         if face not in fonts:
