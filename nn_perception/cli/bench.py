@@ -23,9 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="MNIST, or digits/, objects/, camera/, imu/"
     )
-    parser.add_argument("--model", type=Path, metavar="BUNDLE", help="default: models/digits")
+    parser.add_argument("--model", type=Path, metavar="BUNDLE", help="default: the one that ships")
     parser.add_argument("--work", type=Path, default=Path("runs/bench"), metavar="DIR")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="of 'accuracy'")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="of trainings")
     parser.add_argument("--quick", action="store_true", help="short runs, to see that they work")
     parser.add_argument("--json", metavar="FILE", help="merge the results into FILE; '-' prints")
     parser.add_argument("--readme", type=Path, metavar="FILE", help="put the table into FILE")

@@ -75,7 +75,7 @@ class DigitFrames:
     * ink is black, blue, red, green, violet, or white, yellow, light blue, orange; its contrast
       reaches from the least to all that the sheet leaves room for; it covers 85 to 100 %;
     * digits of a line vary in size by 7 %, turn by 5 degrees at most, share a slant of up to 11
-      degrees, rise or sink, and are 0.15 to 0.6 of their height apart: no two touch;
+      degrees, rise or sink, and are 0.12 to 0.6 of their height apart: no two touch;
     * light: see `digit_frames_camera.light`, made softer where a digit would get less than the
       least; the frame's exposure is 70 to 100 %, its colours are off by 3 %;
     * blur, noise and compression: see `digit_frames_camera.blur` and `develop`.

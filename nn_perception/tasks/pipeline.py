@@ -50,9 +50,9 @@ class Pipeline(Protocol):
     """Turns input messages into results. One thread at a time.
 
     A pipeline may have ``process_many``, for groups, and ``at_once``, how many messages make a
-    group of a recording; ``settle``, which a node calls when the
-    answers are published: for work that none of them had to wait for; and ``overdue``, which is
-    called after each group and returns a `MessageError` for each message that waited in vain.
+    group of a recording; ``settle``, which a node calls when the answers are published: for work
+    that none of them had to wait for; and ``overdue``, which is called after each group and returns
+    a `MessageError` for each message that waited in vain.
 
     The same object serves a live node and a replay, so that both give the same numbers.
     """

@@ -40,10 +40,11 @@ class ImageClassificationLearning:
 
     Class attributes that a task sets:
         task: the task's name.
-        recipes: package that holds one ``NETWORK.yaml`` per network.
+        recipes: package that holds the recipes, see `nn_perception.training.recipes`.
         default_network: the network of the task's best recipe.
         arguments_type: what its ``task_arguments`` are.
-    It also overrides `load_data`, `preprocessing_of`, and `negatives` where it has a background.
+    It also overrides `load_data`, `preprocessing_of`, `negatives` where it has a background, and
+    `extend` where it makes pictures of its own.
 
     Attributes:
         arguments: the configuration's ``task_arguments``.

@@ -1,4 +1,4 @@
-"""Digits: whole frame in, ten probabilities out."""
+"""Digits: frame in, ten probabilities out, of the frame or of each digit found in it."""
 
 from __future__ import annotations
 
@@ -12,4 +12,7 @@ PREPROCESSING = ImagePreprocessing(
 
 
 class DigitPipeline(ImageClassificationPipeline):
-    """Classifies a frame that shows one digit; bright on dark and dark on bright alike."""
+    """Classifies a frame, or regions of it, that show one digit each.
+
+    Bright on dark and dark on bright are alike.
+    """

@@ -1,4 +1,4 @@
-"""Objects: whole frame in, one probability for each class out."""
+"""Objects: frame in, a probability for each class out, of the frame or of each of its boxes."""
 
 from __future__ import annotations
 
@@ -14,4 +14,4 @@ def preprocessing(input_size: int) -> ImagePreprocessing:
 
 
 class ObjectPipeline(ImageClassificationPipeline):
-    """Classifies a frame that shows one object."""
+    """Classifies a frame, or regions of it, that show one object each."""
