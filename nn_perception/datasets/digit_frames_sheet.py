@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 
 from nn_perception.datasets import digit_frames_camera as camera
 from nn_perception.datasets.arrays import ImageSet
+from nn_perception.datasets.digit_frames_ink import EDGE_PX, Written, write
 from nn_perception.datasets.digit_frames_layout import (
-    EDGE_PX,
     Float32Array,
     Float64Array,
-    Written,
     lay_out,
     project,
     view_of_sheet,
-    write,
 )
 from nn_perception.datasets.digit_frames_settings import FrameSettings
 

@@ -19,7 +19,8 @@ from nn_perception.datasets.digit_frames import (
     load_photographs,
     open_digit_frames,
 )
-from nn_perception.datasets.digit_frames_layout import project, smallest_scale, view_of_sheet, widen
+from nn_perception.datasets.digit_frames_ink import widen
+from nn_perception.datasets.digit_frames_layout import project, smallest_scale, view_of_sheet
 from nn_perception.errors import DatasetError
 
 CLEAR = FrameSettings(
