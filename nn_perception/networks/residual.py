@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -65,27 +65,30 @@ class ResidualCnn(nn.Module):
         self.stem = nn.Conv2d(
             colours, widths[0], side, stride=stem_stride, padding=stem_stride, bias=False
         )
-        stages: list[nn.Module] = []
-        inputs = widths[0]
-        for stage, (width_out, depth) in enumerate(zip(widths, depths, strict=True)):
-            for block in range(depth):
-                stride = 2 if stage > 0 and block == 0 else 1
-                stages.append(ResidualBlock(inputs, width_out, stride))
-                inputs = width_out
-        self.stages = nn.Sequential(*stages)
+        self.stages = nn.Sequential(*_blocks(widths, depths))
         self.head = nn.Sequential(
-            nn.BatchNorm2d(inputs),
+            nn.BatchNorm2d(widths[-1]),
             nn.ReLU(),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
             nn.Dropout(rate),
-            nn.Linear(inputs, whole_number("classes", classes, 2)),
+            nn.Linear(widths[-1], whole_number("classes", classes, 2)),
         )
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, classes) for raw images (N, C, H, W) in 0..255."""
         logits: Tensor = self.head(self.stages(self.stem(self.normalise(images))))
         return logits
+
+
+def _blocks(widths: Sequence[int], depths: Sequence[int]) -> Iterator[nn.Module]:
+    """Make the blocks of all stages; each but the first stage begins with a stride of 2."""
+    inputs = widths[0]
+    for stage, (outputs, depth) in enumerate(zip(widths, depths, strict=True)):
+        for block in range(depth):
+            stride = 2 if stage > 0 and block == 0 else 1
+            yield ResidualBlock(inputs, outputs, stride)
+            inputs = outputs
 
 
 class ResidualBlock(nn.Module):
