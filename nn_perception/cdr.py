@@ -24,6 +24,7 @@ MAXIMUM_TEXT_BYTES = 4096
 
 ORDERS = {b"\0\0": ">", b"\0\1": "<"}
 HEADER = {order: struct.Struct(f"{order}iII") for order in "<>"}
+UINT32 = {order: struct.Struct(f"{order}I") for order in "<>"}
 
 
 def read_header(buffer: Buffer, kind: str) -> tuple[str, int, str, int]:

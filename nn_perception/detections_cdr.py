@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_perception.cdr import ENCAPSULATION_BYTES, Buffer, undecodable
+from nn_perception.cdr import ENCAPSULATION_BYTES, UINT32, Buffer, undecodable
 from nn_perception.errors import MessageError
 from nn_perception.image_cdr import RawHeader, header_from_cdr
 
@@ -36,7 +36,6 @@ MAXIMUM_BOXES = 10_000
 _POSE_BYTES = 43 * 8
 # Position and orientation of no pose: the orientation is the identity, as a message's default.
 _NO_POSE = struct.pack("<43d", *(0.0,) * 6, 1.0, *(0.0,) * 36)
-_LENGTH = {order: struct.Struct(f"{order}I") for order in "<>"}
 _BOX = {order: struct.Struct(f"{order}5d") for order in "<>"}
 _DOUBLE = struct.Struct("<d")
 
@@ -103,7 +102,7 @@ def boxes_from_cdr(buffer: Buffer) -> RawBoxes:
     at = (end + 3) & ~3
     boxes = []
     try:
-        (count,) = _LENGTH[order].unpack_from(body, at)
+        (count,) = UINT32[order].unpack_from(body, at)
         at += 4
         if count > MAXIMUM_BOXES:
             raise MessageError(
@@ -124,7 +123,7 @@ def _read_detection(body: memoryview, order: str, at: int) -> tuple[BoxOnly, int
     at = ((at + 3) & ~3) + 8  # the stamp; the array's header is the one that counts
     at = _behind_text(body, order, at)
     at = (at + 3) & ~3
-    (hypotheses,) = _LENGTH[order].unpack_from(body, at)
+    (hypotheses,) = UINT32[order].unpack_from(body, at)
     at += 4
     for _ in range(hypotheses):
         at = (_behind_text(body, order, at) + 7) & ~7
@@ -138,7 +137,7 @@ def _read_detection(body: memoryview, order: str, at: int) -> tuple[BoxOnly, int
 def _behind_text(body: memoryview, order: str, at: int) -> int:
     """Return where a string ends, which must be within the message."""
     at = (at + 3) & ~3
-    (length,) = _LENGTH[order].unpack_from(body, at)
+    (length,) = UINT32[order].unpack_from(body, at)
     at += 4 + int(length)
     if at > len(body):
         raise struct.error(f"a string of {length} bytes does not fit")
@@ -155,13 +154,13 @@ def detections_to_cdr(header: RawHeader, found: Sequence[Found]) -> bytes:
     head = _header_bytes(header)
     out = bytearray(head)
     _align(out, 4)
-    out += _LENGTH["<"].pack(len(found))
+    out += UINT32["<"].pack(len(found))
     names: dict[str, bytes] = {}
     for one in found:
         _align(out, 4)
         out += head
         _align(out, 4)
-        out += _LENGTH["<"].pack(len(one.hypotheses))
+        out += UINT32["<"].pack(len(one.hypotheses))
         for name, score in one.hypotheses:
             _align(out, 4)
             if name not in names:
@@ -204,7 +203,7 @@ def _header_bytes(header: RawHeader) -> bytes:
 
 def _text_bytes(text: str) -> bytes:
     data = text.encode() + b"\0"
-    return _LENGTH["<"].pack(len(data)) + data
+    return UINT32["<"].pack(len(data)) + data
 
 
 def _align(out: bytearray, size: int) -> None:

@@ -20,14 +20,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_perception.cdr import ENCAPSULATION_BYTES, HEADER, Buffer, read_header, undecodable
+from nn_perception.cdr import (
+    ENCAPSULATION_BYTES,
+    HEADER,
+    UINT32,
+    Buffer,
+    read_header,
+    undecodable,
+)
 
 IMAGE, COMPRESSED = "sensor_msgs/Image", "sensor_msgs/CompressedImage"
 
 MAXIMUM_NAME_BYTES = 256
 """Of an encoding or format; a longer one is damage."""
 
-_ONE = {order: struct.Struct(f"{order}I") for order in "<>"}
 _TWO = {order: struct.Struct(f"{order}II") for order in "<>"}
 
 
@@ -110,7 +116,7 @@ class _Cursor:
 
     def one(self) -> int:
         """Read a uint32."""
-        value: int = _ONE[self._order].unpack_from(self._buffer, self._take(4, 4))[0]
+        value: int = UINT32[self._order].unpack_from(self._buffer, self._take(4, 4))[0]
         return value
 
     def two(self) -> tuple[int, int]:

@@ -26,6 +26,7 @@ import struct
 from nn_perception.cdr import (
     ENCAPSULATION_BYTES,
     MAXIMUM_TEXT_BYTES,
+    UINT32,
     Buffer,
     read_header,
     undecodable,
@@ -38,7 +39,6 @@ _ODOMETRY_BYTES = 85 * 8
 _LIMITS = {order: struct.Struct(f"{order}4x3f") for order in "<>"}
 _FLOAT = {order: struct.Struct(f"{order}f") for order in "<>"}
 _TWO_FLOATS = {order: struct.Struct(f"{order}2f") for order in "<>"}
-_LENGTH = {order: struct.Struct(f"{order}I") for order in "<>"}
 # Position, orientation, and of the covariance the variances of x, y and z.
 _POSE = {order: struct.Struct(f"{order}8d48xd48xd") for order in "<>"}
 
@@ -120,7 +120,7 @@ def odometry_from_cdr(buffer: Buffer) -> OdomReading:
     at = (end + 3) & ~3
     if len(buffer) < ENCAPSULATION_BYTES + at + 4:
         raise undecodable(buffer, _ODOMETRY, "expected a child_frame_id behind the header")
-    (length,) = _LENGTH[order].unpack_from(buffer, ENCAPSULATION_BYTES + at)
+    (length,) = UINT32[order].unpack_from(buffer, ENCAPSULATION_BYTES + at)
     pose = ENCAPSULATION_BYTES + ((at + 4 + length + 7) & ~7)
     if length > MAXIMUM_TEXT_BYTES or len(buffer) < pose + _ODOMETRY_BYTES:
         raise undecodable(
