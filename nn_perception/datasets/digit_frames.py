@@ -173,11 +173,10 @@ def load_photographs(directory: Path, split: Literal["train", "test"]) -> list[N
         )
     pictures = []
     for file in files:
-        picture = read_picture(file)
+        picture = read_picture(file, channels=3)
         if picture is None:
             raise DatasetError(f"{file}: cannot be read, expected a picture; get it again")
-        colour = np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture
-        pictures.append(np.ascontiguousarray(colour))
+        pictures.append(np.ascontiguousarray(picture))
     return pictures
 
 

@@ -215,8 +215,13 @@ def _report(path: Path, skipped: Sequence[str], read: int) -> None:
         )
 
 
-def read_picture(path: Path) -> UInt8Array | None:
-    """Return (H, W, 1) or (H, W, 3) RGB, 8 bit, turned as its EXIF says; None if unreadable."""
+def read_picture(path: Path, channels: int | None = None) -> UInt8Array | None:
+    """Return (H, W, 1) or (H, W, 3) RGB, 8 bit, turned as its EXIF says; None if unreadable.
+
+    Args:
+        path: a picture file.
+        channels: 1 converts to grey, 3 to RGB; None keeps what is there.
+    """
     try:
         data = path.read_bytes()
         if not data or _is_cut(data):
@@ -227,7 +232,8 @@ def read_picture(path: Path) -> UInt8Array | None:
     if image is None:
         return None
     pixels = np.asarray(image, dtype=np.uint8)
-    return pixels[..., np.newaxis] if pixels.ndim == 2 else pixels[..., ::-1]
+    pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels[..., ::-1]
+    return _convert(pixels, None, channels)
 
 
 def _is_cut(data: bytes) -> bool:

@@ -130,10 +130,9 @@ def _parts(directory: Path) -> list[UInt8Image]:
     for file in sorted(directory.iterdir()):
         if file.suffix.lower() not in PICTURE_SUFFIXES:
             continue
-        image = read_picture(file)
+        image = read_picture(file, channels=3)
         if image is None:
             continue
-        image = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
         parts += [_cut(image, box) for box in BACKGROUNDS.get(file.name, ((0, 0, 100, 100),))]
     parts = [part for part in parts if min(part.shape[:2]) >= SMALLEST_PX]
     if not parts:

@@ -13,14 +13,16 @@ import numpy.typing as npt
 
 from nn_perception.evaluation.detection import DetectionMetrics, FrameFigures
 from nn_perception.evaluation.latency import Seconds, measured, percentiles_ms, summarise
-from nn_perception.evaluation.plot_style import WIDTH_IN, Canvas
+from nn_perception.evaluation.plot_style import BLUE, GREEN, ORANGE, RED, WIDTH_IN, Canvas
 from nn_perception.evaluation.plots import duration_text
 from nn_perception.evaluation.report import Report, add_latency
 
 MAX_PICTURES = 12
 _SHOWN_WIDTH_PX = 800
-# Okabe and Ito, as all pictures: green, orange, vermilion, blue; RGB.
-RIGHT, WRONG, MISSED, FALSE = (0, 158, 115), (230, 159, 0), (213, 94, 0), (0, 114, 178)
+RIGHT, WRONG, MISSED, FALSE = (
+    tuple(bytes.fromhex(colour[1:])) for colour in (GREEN, ORANGE, RED, BLUE)
+)
+"""Colours of boxes, RGB: those of all pictures."""
 
 
 class ErrorPicture(NamedTuple):
@@ -70,7 +72,7 @@ def draw_errors(
 def _draw_box(
     picture: npt.NDArray[np.uint8],
     box: npt.NDArray[np.float32],
-    colour: tuple[int, int, int],
+    colour: tuple[int, ...],
     text: str,
 ) -> None:
     # The border lies around the box, so that it hides nothing of it. OpenCV wants small integers.
