@@ -58,7 +58,6 @@ class TorchEngine:
         if half:
             self._network = HalfPrecision(self._network, self._device.type)
         self.device = str(self._device)
-        self.precision = "half" if half else "float32"
         if self._device.type == "cpu":
             torch.set_num_threads(threads)  # torch has one number for the whole process
         self._graphs: dict[tuple[Any, ...], Any] = {}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nn_perception.errors import ConfigError
-from nn_perception.training.augment_config import PADDINGS, AugmentConfig, AugmentParams
+from nn_perception.training.augment_config import AugmentConfig, AugmentParams
 from nn_perception.training.augment_geometry import affine_maps, erase_rectangles, warp
 from nn_perception.training.augment_photometry import (
     add_noise,
@@ -25,7 +25,7 @@ from nn_perception.training.augment_photometry import (
     lose_resolution,
 )
 
-__all__ = ["PADDINGS", "AugmentConfig", "AugmentParams", "apply", "augment", "draw"]
+__all__ = ["AugmentConfig", "AugmentParams", "apply", "augment", "draw"]
 
 
 def draw(

@@ -36,8 +36,8 @@ class TrainingConfig:
         validation_fraction: part of the training data held out for validation.
         augment: random distortions of the training inputs.
         task_arguments: what only this task's training knows; each task checks its own.
-        mixed_precision: ``auto`` (bfloat16 on a GPU, and on a CPU with matrix units), ``on``,
-            ``off``.
+        mixed_precision: ``auto`` (bfloat16 on a GPU, and on a CPU that multiplies it in
+            hardware), ``on``, ``off``.
         compile: ``torch.compile``: ``auto`` (on a GPU), ``on``, ``off``.
         deterministic: only algorithms that repeat exactly; the same seed gives the same bundle.
         seed: of the split, the weights, the order and the augmentation.
