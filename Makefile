@@ -91,7 +91,7 @@ test-jazzy: $(VENV_JAZZY)/.installed  ## the node tests against ROS 2 Jazzy
 test-noros: $(VENV_NOROS)/.installed  ## everything but the nodes, where no ROS is installed
 	$(VENV_NOROS)/bin/python -c 'from importlib.util import find_spec; \
 	assert find_spec("rclpy") is None, find_spec("rclpy"); print("rclpy is not installed")'
-	$(VENV_NOROS)/bin/python -m pytest $(PYTEST_ARGS) --ignore=test/nodes -m "not ros"
+	OMP_NUM_THREADS=1 $(VENV_NOROS)/bin/python -m pytest -n 2 $(PYTEST_ARGS) --ignore=test/nodes -m "not ros"
 
 colcon: venv  ## colcon build in a temporary workspace, then look the executable up as ros2 run does
 	PYTHON="$(PYTHON)" tools/colcon_build.sh

@@ -53,6 +53,7 @@ EXTRAS = {
     "tensorboard": ["tensorboard>=2.10"],
     "test": [
         "pytest>=7.4",
+        "pytest-xdist>=3.0",
         "hypothesis>=6.80",
         "mcap>=1.0",
         "mypy>=1.10",

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -194,6 +194,15 @@ def best_first(
         [(labels[index], score) for index, score in zip(*row, strict=True)]
         for row in zip(order.tolist(), best.tolist(), strict=True)
     ]
+
+
+def line_ids(lines: NDArray[np.integer[Any]]) -> list[str]:
+    """Return ``"LINE/POSITION"`` for text lines (N,) in reading order."""
+    ids, seen = [], dict[int, int]()
+    for line in np.asarray(lines).tolist():
+        seen[line] = seen.get(line, -1) + 1
+        ids.append(f"{line}/{seen[line]}")
+    return ids
 
 
 def _header_bytes(header: RawHeader) -> bytes:

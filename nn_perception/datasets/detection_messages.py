@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from nn_perception.datasets.bag_types import message_class
 from nn_perception.datasets.bag_writer import header
+from nn_perception.detections_cdr import line_ids
 from nn_perception.errors import BagError, MessageError
 from nn_perception.messages import decode_boxes
 
@@ -113,15 +114,6 @@ def detections_message(
         results = [_hypothesis(str(names[index]), float(row[index])) for index in order]
         detections.append(detection(header=stamped, results=results, bbox=_box(*box), id=identity))
     return message_class(DETECTION_ARRAY)(header=stamped, detections=detections)
-
-
-def line_ids(lines: NDArray[np.integer[Any]]) -> list[str]:
-    """Return ``"LINE/POSITION"`` for text lines (N,) in reading order."""
-    ids, seen = [], dict[int, int]()
-    for line in np.asarray(lines).tolist():
-        seen[line] = seen.get(line, -1) + 1
-        ids.append(f"{line}/{seen[line]}")
-    return ids
 
 
 def read_detections(message: Any) -> LabelledBoxes:

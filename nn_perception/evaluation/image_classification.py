@@ -28,12 +28,12 @@ from nn_perception.tasks.classification import converter, prepare_image
 from nn_perception.tasks.image_pipeline import IMAGE, ImageClassificationPipeline
 from nn_perception.tasks.image_results import ClassificationResult
 from nn_perception.tasks.pipeline import InputSpec
+from nn_perception.tasks.region_modes import OF_REGIONS
 
 LABEL_TYPE = "vision_msgs/msg/Classification"
 MAX_WRONG = 48
 """Wrongly answered pictures that are kept for the report."""
 
-MODES_WITH_REGIONS = ("detections", "digits")
 """Values of a pipeline's setting `regions` with which it answers with regions."""
 
 WrongPicture = tuple[npt.NDArray[np.uint8], str, str, float]
@@ -58,7 +58,7 @@ def choose_evaluation(
             f"{', '.join(images)}: take one at a time, with --topic image_raw=TOPIC and without "
             "the setting 'cameras'"
         )
-    if getattr(pipeline, "regions", "full") in MODES_WITH_REGIONS:
+    if getattr(pipeline, "regions", "full") in OF_REGIONS:
         return RegionsEvaluation(pipeline, **settings)
     return ClassificationEvaluation(pipeline, **settings)
 

@@ -15,11 +15,12 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Classification, Detection2DArray
 
-from nn_perception.detections_cdr import Found, detections_to_cdr
+from nn_perception.detections_cdr import Found, centres, detections_to_cdr
 from nn_perception.image_cdr import RawHeader, Stamp
 from nn_perception.messages import array_to_image_fields
 from nn_perception.nodes.stream_client import StreamClient
 from nn_perception.tasks.image_pipeline import BOXES, IMAGE
+from nn_perception.tasks.region_modes import OF_REGIONS
 
 FRAMES = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 """A publisher keeps as many frames, of a megabyte each."""
@@ -55,7 +56,7 @@ class CameraClient(StreamClient):
         super().__init__(target, **arguments)
         self._boxes, self._compressed = regions == "detections", compressed
         kind = CompressedImage if compressed else Image
-        answer = regions in ("detections", "digits")
+        answer = regions in OF_REGIONS
         for camera in cameras:
             prefix = f"{camera}/" if camera else ""
             self.add_publisher(kind, f"{prefix}{IMAGE}{'/compressed' * compressed}", qos)
@@ -94,10 +95,8 @@ def compressed_frame(
 
 def boxes(stamp_ns: int, boxes_xywh: Iterable[Sequence[float]], frame_id: str = "camera") -> bytes:
     """Return a serialised vision_msgs/Detection2DArray of boxes of left, top, width and height."""
-    found = [
-        Found((x + width / 2, y + height / 2, width, height), (), "")
-        for x, y, width, height in boxes_xywh
-    ]
+    corners = np.array(list(boxes_xywh), np.float64).reshape(-1, 4)
+    found = [Found(box, (), "") for box in centres(corners)]
     return detections_to_cdr(RawHeader(Stamp(*divmod(stamp_ns, 1_000_000_000)), frame_id), found)
 
 

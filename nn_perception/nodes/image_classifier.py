@@ -31,6 +31,7 @@ from nn_perception.nodes.run import Executable, run
 from nn_perception.nodes.subscriptions import InputTopic
 from nn_perception.tasks.image_pipeline import BOXES, IMAGE
 from nn_perception.tasks.image_results import ClassificationResult, RegionsResult
+from nn_perception.tasks.region_modes import OF_REGIONS
 from nn_perception.topic_names import prefixes
 
 EXECUTABLE = Executable(
@@ -112,7 +113,7 @@ class ImageClassifier(PerceptionNode):
     def make_outputs(self, model: ActiveModel) -> None:
         """Publish classifications or detections of each camera, and debug images."""
         depth = self.value("output_depth")
-        if self.value("regions") in ("detections", "digits"):
+        if self.value("regions") in OF_REGIONS:
             kind, topic = Detection2DArray, "detections"
         else:
             kind, topic = Classification, "classification"
@@ -199,12 +200,8 @@ def detections(result: RegionsResult) -> bytes:
     The ``id`` of a detection is LINE/POSITION, both from 0.
     """
     best = cdr.best_first(result.labels, result.scores, HYPOTHESES)
-    found, place, before = [], 0, -1
-    centres, lines = cdr.centres(result.boxes_xywh), result.lines.tolist()
-    for box, line, hypotheses in zip(centres, lines, best, strict=True):
-        place = place + 1 if line == before else 0
-        before = line
-        found.append(cdr.Found(box, hypotheses, f"{line}/{place}"))
+    parts = (cdr.centres(result.boxes_xywh), best, cdr.line_ids(result.lines))
+    found = [cdr.Found(*each) for each in zip(*parts, strict=True)]
     stamp = Stamp(*divmod(result.stamp_ns, 1_000_000_000))
     return cdr.detections_to_cdr(RawHeader(stamp, result.frame_id), found)
 

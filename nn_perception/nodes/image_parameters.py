@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nn_perception.nodes.parameter import Parameter
+from nn_perception.tasks.region_modes import REGION_MODES
 
 IMAGE = (
     Parameter(
@@ -31,7 +32,7 @@ IMAGE = (
         "its largest central part of the network's shape; detections: boxes from topic boxes, "
         "matched by stamp; digits: handwritten digits that are found in it. The last two answer "
         "on detections, the others on classification.",
-        choices=("auto", "full", "center", "detections", "digits"),
+        choices=REGION_MODES,
         read_only=True,
     ),
     Parameter(

@@ -21,6 +21,7 @@ from nn_perception.tasks.classifier import Classifier, Judged
 from nn_perception.tasks.image_results import ClassificationResult, RegionsResult, Result
 from nn_perception.tasks.image_views import Viewer, Views
 from nn_perception.tasks.pipeline import InputSpec
+from nn_perception.tasks.region_modes import OF_REGIONS
 from nn_perception.tasks.rejection import KEEP_FRAMES_PERCENT, KEEP_REGIONS_PERCENT
 from nn_perception.topic_names import prefixes
 
@@ -98,7 +99,7 @@ class ImageClassificationPipeline:
         self.inputs = image_inputs(cameras, regions)
         self.at_once = len(self.inputs)
         self.regions = regions
-        of_regions = regions in ("detections", "digits")
+        of_regions = regions in OF_REGIONS
         default = KEEP_REGIONS_PERCENT if of_regions else KEEP_FRAMES_PERCENT
         self._classifier = Classifier(bundle, engine, keep_percent or default)
         self.preprocessing = self._classifier.preprocessing

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nn_perception.errors import ConfigError, nearest
 from nn_perception.regions.crops import check_boxes, cut_box
+from nn_perception.regions.cut import CROP
 from nn_perception.regions.digits import DigitFinder, DigitFinderSettings
 from nn_perception.tasks.classification import Image, ImagePreprocessing, prepare_image
-
-RegionMode = Literal["auto", "full", "center", "detections", "digits"]
-REGION_MODES: tuple[str, ...] = get_args(RegionMode)
+from nn_perception.tasks.region_modes import REGION_MODES
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,9 +95,9 @@ class Viewer:
 
 def _check_digit_crops(preprocessing: ImagePreprocessing) -> None:
     shape = (preprocessing.channels, preprocessing.height, preprocessing.width)
-    if shape != (1, 28, 28):
+    if shape != (1, CROP, CROP):
         raise ConfigError(
-            f"regions is 'digits', which cuts grey pictures of 28x28 as MNIST has them, and the "
-            f"model takes {shape[0]} channel(s) of {shape[1]}x{shape[2]}: choose a model of the "
-            "task 'digits'"
+            f"regions is 'digits', which cuts grey pictures of {CROP}x{CROP} as MNIST has them, "
+            f"and the model takes {shape[0]} channel(s) of {shape[1]}x{shape[2]}: choose a model "
+            "of the task 'digits'"
         )

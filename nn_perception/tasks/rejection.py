@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nn_perception.bundle import Bundle
-from nn_perception.config import from_mapping, to_mapping
+from nn_perception.config import from_mapping
 from nn_perception.errors import BundleError, ConfigError
 
 Floats = npt.NDArray[np.float64]
@@ -97,11 +97,6 @@ def log_sum_exp(values: Floats) -> Floats:
 def score_kind(outputs: int, classes: int) -> Literal["background", "energy"]:
     """Return which score a network with this many outputs has."""
     return "background" if outputs > classes else "energy"
-
-
-def rejection_to_mapping(rejection: Rejection) -> dict[str, Any]:
-    """Return what `read_rejection` reads back, for a bundle's calibration."""
-    return to_mapping(rejection)
 
 
 def read_rejection(bundle: Bundle) -> Rejection | None:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nn_perception.bundle import ArraySpec
-from nn_perception.config import from_mapping
+from nn_perception.config import from_mapping, to_mapping
 from nn_perception.datasets.arrays import ImageSet, stratified_split
 from nn_perception.errors import ConfigError
 from nn_perception.evaluation.calibration import fit_temperature
@@ -22,7 +22,6 @@ from nn_perception.tasks.classification import ImagePreprocessing, prepare_image
 from nn_perception.tasks.rejection import (
     fit_rejection,
     known_scores,
-    rejection_to_mapping,
     score_kind,
 )
 from nn_perception.training.augment import AugmentConfig, apply, draw
@@ -266,7 +265,7 @@ class ImageClassificationLearning:
             labels=self.data.class_names,
             calibration={
                 "temperature": temperature,
-                "rejection": rejection_to_mapping(rejection),
+                "rejection": to_mapping(rejection),
             },
             metrics=figures,
             data={

@@ -11,10 +11,10 @@ from nn_perception.datasets.detection_messages import (
     DETECTION_ARRAY,
     NO_LINE,
     detections_message,
-    line_ids,
     read_detections,
     truth_message,
 )
+from nn_perception.detections_cdr import line_ids
 from nn_perception.errors import BagError, MessageError
 
 pytest.importorskip("rosbags")

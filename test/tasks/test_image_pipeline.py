@@ -7,13 +7,14 @@ import cv2
 import numpy as np
 import pytest
 
+from nn_perception.config import to_mapping
 from nn_perception.datasets.builtin import load_builtin_digits
 from nn_perception.errors import ConfigError, MessageError
 from nn_perception.messages import array_to_image_fields
 from nn_perception.regions import matching
 from nn_perception.regions.settings import DigitFinderSettings
 from nn_perception.tasks.image_pipeline import image_inputs
-from nn_perception.tasks.rejection import fit_rejection, rejection_to_mapping
+from nn_perception.tasks.rejection import fit_rejection
 
 
 def stamp(stamp_ns):
@@ -223,7 +224,7 @@ def knowing(open_shipped, with_calibration, digits):
     known = open_shipped("digits").known_scores(np.concatenate(digits))
     classes = open_shipped("digits").bundle.config.outputs[0].shape[-1]
     kind = "background" if classes > 10 else "energy"
-    entry = rejection_to_mapping(fit_rejection(known, kind))
+    entry = to_mapping(fit_rejection(known, kind))
     bundle = with_calibration("digits", rejection=entry)
     return lambda **settings: open_pipeline(bundle, device="cpu", settings=settings)
 

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from nn_perception.config import to_mapping
 from nn_perception.errors import BundleError, ConfigError
 from nn_perception.tasks.rejection import (
     PERCENTS_KEPT,
@@ -10,7 +11,6 @@ from nn_perception.tasks.rejection import (
     known_scores,
     log_sum_exp,
     read_rejection,
-    rejection_to_mapping,
 )
 
 
@@ -64,7 +64,7 @@ def with_rejection(bundle, entry):
 
 def test_what_is_written_is_read(tiny_bundle, scores):
     rejection = fit_rejection(scores, "energy")
-    bundle = with_rejection(tiny_bundle, rejection_to_mapping(rejection))
+    bundle = with_rejection(tiny_bundle, to_mapping(rejection))
     assert read_rejection(bundle) == rejection
 
 
