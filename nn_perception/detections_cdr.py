@@ -176,7 +176,7 @@ def detections_to_cdr(header: RawHeader, found: Sequence[Found]) -> bytes:
     return b"\0\1\0\0" + bytes(out)
 
 
-def centres(boxes_xywh: NDArray[np.float32]) -> list[list[float]]:
+def centres(boxes_xywh: NDArray[np.floating[Any]]) -> list[list[float]]:
     """Return centre x, centre y, width and height of boxes (N, 4) of left, top, width, height."""
     boxes = boxes_xywh.astype(np.float64)
     boxes[:, :2] += boxes[:, 2:] / 2.0
