@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nn_perception.datasets.bag_types import default_typestore
@@ -77,6 +77,7 @@ def test_pixels_are_those_of_the_message_and_no_copy(little_endian):
 
 
 @given(frame=FRAMES, stamp=STAMPS, name=FRAMES, data=st.binary(max_size=40), little=st.booleans())
+@example(frame="", stamp=(2**31 - 2, 2 * 10**9), name="", data=b"", little=False)
 def test_a_compressed_image_has_the_fields_that_were_serialised(frame, stamp, name, data, little):
     message = compressed(data, name, frame, stamp)
     found = compressed_from_cdr(serialise(message, little))
