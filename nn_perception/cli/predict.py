@@ -53,13 +53,21 @@ def run(arguments: argparse.Namespace) -> int:
     """Predict; a file that is no picture is named, the others are answered, the exit code is 2."""
     import sys
 
+    from nn_perception.bundle import load_bundle
     from nn_perception.cli.common import format_table, text_stream, write_json
-    from nn_perception.errors import NnPerceptionError
+    from nn_perception.errors import NnPerceptionError, TaskError
+    from nn_perception.tasks import get_task
     from nn_perception.tasks.loading import open_pipeline
     from nn_perception.tasks.picture_files import draw_picture, process_picture
 
+    bundle = load_bundle(arguments.bundle)
+    if not hasattr(get_task(bundle.task).load_pipeline(), "classify"):
+        raise TaskError(
+            f"{bundle.name} is for the task '{bundle.task}', which takes no pictures; expected a "
+            "classifier of pictures, such as models/digits: 'replay' runs this one over a bag"
+        )
     pipeline = open_pipeline(
-        arguments.bundle,
+        bundle,
         device=arguments.device,
         threads=arguments.threads,
         settings={"regions": arguments.regions, "keep_percent": arguments.keep},

@@ -126,6 +126,12 @@ def test_what_cannot_be_done_is_told_in_a_line(capsys, sheet, words, reason):
     assert "Traceback" not in err + out
 
 
+def test_a_bundle_that_takes_no_pictures_is_told_as_such(capsys, sheet):
+    code, _, err = run(capsys, "predict", shipped_model("attitude"), sheet)
+    assert code == 2
+    assert "attitude is for the task 'attitude', which takes no pictures" in err
+
+
 @pytest.mark.skipif(not PHOTOGRAPHS.is_dir(), reason="needs $NN_PERCEPTION_DATA/camera")
 @pytest.mark.parametrize("name", WRITTEN)
 def test_photographs_of_handwriting_are_read(capsys, name):
