@@ -18,6 +18,7 @@ from nn_perception.nodes.slots import Slots
 from nn_perception.nodes.statistics import HARMLESS_FLAGS, LogThrottle, Statistics
 from nn_perception.nodes.subscriptions import InputNode, InputTopic
 from nn_perception.nodes.worker import Worker
+from nn_perception.tasks.pipeline import overdue
 
 if TYPE_CHECKING:  # it imports OpenCV, which an IMU's node does without
     from nn_perception.nodes.frame_gate import FrameGate
@@ -85,7 +86,6 @@ class Inference:
         self._throttle = LogThrottle(lambda: self._value("log_period_s"))
         self._reset_wanted = threading.Event()
         self._serving: ActiveModel | None = None  # the model of the last message; worker's thread
-        self._overdue: Callable[[], Sequence[MessageError]] | None = None  # of `_serving`
         self._inputs: InputNode | None = None
         self._worker: Worker[Arrival] | None = None
 
@@ -185,9 +185,8 @@ class Inference:
         try:
             if settle is not None:
                 settle()
-            if self._overdue is not None:
-                for late in self._overdue():
-                    self._skip(late)
+            for late in overdue(model.pipeline):
+                self._skip(late)
             if self._behind is not None:
                 self._behind()
         except Exception as error:
@@ -232,8 +231,6 @@ class Inference:
     def _prepare(self, model: ActiveModel) -> None:
         """Bring the pipeline's state into line with what happened since the last message."""
         previous, self._serving = self._serving, model
-        if previous is not model:
-            self._overdue = getattr(model.pipeline, "overdue", None)
         if previous is not None and previous is not model:
             self._hand_over(previous, model)
         if self._reset_wanted.is_set():

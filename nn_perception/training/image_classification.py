@@ -17,6 +17,7 @@ from nn_perception.datasets.arrays import ImageSet, stratified_split
 from nn_perception.errors import ConfigError
 from nn_perception.evaluation.calibration import fit_temperature
 from nn_perception.evaluation.classification import classification_metrics
+from nn_perception.evaluation.rejection import fpr_at_tpr
 from nn_perception.networks import build_network
 from nn_perception.tasks.classification import ImagePreprocessing, prepare_image, softmax
 from nn_perception.tasks.rejection import (
@@ -104,10 +105,9 @@ class ImageClassificationLearning:
         """
         if self.arguments.class_weights == "none":
             return None
-        classes = self._classes
-        counts = np.bincount(labels, minlength=classes)
-        weights = len(labels) / (classes * np.maximum(counts, 1))
-        background = [1.0] if self.arguments.background > 0 else []
+        counts = np.bincount(labels, minlength=self._classes)
+        weights = len(labels) / (self._classes * np.maximum(counts, 1))
+        background = [1.0] if self._background else []
         return torch.tensor([*weights, *background], dtype=torch.float32)
 
     @classmethod
@@ -238,7 +238,7 @@ class ImageClassificationLearning:
         scores = [
             known_scores(logits.cpu().numpy(), self._classes, 1.0) for logits in (known, foreign)
         ]
-        return float((scores[1] >= np.quantile(scores[0], 0.05)).mean())
+        return fpr_at_tpr(scores[0], scores[1], 0.95)
 
     def export(self, predict: Predict) -> Export:
         """See `Learning.export`; fits one temperature on the validation split (Guo 2017)."""
