@@ -140,21 +140,27 @@ def stamp_ns(message: Any) -> int:
     """Return `header.stamp` in nanoseconds.
 
     Raises:
-        MessageError: ``"type"`` when the message has no such integers, or no time that an answer
-            could carry, since its nanoseconds lead beyond the last second of 32 bits.
+        MessageError: ``"type"`` when the message has no such integers.
     """
     try:
         stamp = message.header.stamp
-        seconds, nanoseconds = operator.index(stamp.sec), operator.index(stamp.nanosec)
+        return operator.index(stamp.sec) * 1_000_000_000 + operator.index(stamp.nanosec)
     except (AttributeError, TypeError) as error:
         raise MessageError(
             "type", f"{type(message).__name__} has no integer header.stamp: {error}"
         ) from error
-    total = seconds * 1_000_000_000 + nanoseconds
+
+
+def answerable_stamp_ns(message: Any) -> int:
+    """Return `header.stamp` in nanoseconds, of a message whose answer is given a stamp made of it.
+
+    Raises:
+        MessageError: as `stamp_ns`, and for a stamp that no message could carry, since its
+            nanoseconds lead beyond the last second of 32 bits.
+    """
+    total = stamp_ns(message)
     if not -(2**31) <= total // 1_000_000_000 < 2**31:
-        raise MessageError(
-            "type", f"header.stamp is {seconds} s and {nanoseconds} ns, expected a time of 32 bits"
-        )
+        raise MessageError("type", f"header.stamp is {total} ns, expected a time of 32 bits")
     return total
 
 

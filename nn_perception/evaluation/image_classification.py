@@ -116,7 +116,9 @@ class ClassificationEvaluation:
     def add_result(self, message: Any, result: ClassificationResult, time_ns: int) -> None:
         """Take one answer."""
         self._scores[result.stamp_ns] = result.scores
-        (self._rejected.discard if result.accepted else self._rejected.add)(result.stamp_ns)
+        (self._rejected.discard if getattr(result, "accepted", True) else self._rejected.add)(
+            result.stamp_ns
+        )
         self.not_answered = len(self._rejected)  # as the scores: of frames with one stamp the last
         self._recent.append((result.stamp_ns, message))
         if self._results is not None:
@@ -283,7 +285,7 @@ class ClassificationEvaluation:
     @staticmethod
     def to_message(result: ClassificationResult) -> Any:
         """Return the result as a recordable vision_msgs/Classification; empty: not known."""
-        known = result.accepted
+        known = getattr(result, "accepted", True)
         labels, scores = (result.labels, result.scores.tolist()) if known else ((), ())
         return classification_message(labels, scores, result.stamp_ns, result.frame_id)
 

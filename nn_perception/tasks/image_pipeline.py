@@ -14,7 +14,7 @@ import numpy.typing as npt
 from nn_perception.bundle import Bundle
 from nn_perception.engine import Engine
 from nn_perception.errors import ConfigError, MessageError
-from nn_perception.messages import decode_boxes, decode_image, frame_id, stamp_ns
+from nn_perception.messages import answerable_stamp_ns, decode_boxes, decode_image, frame_id
 from nn_perception.regions.matching import Overdue, StampMatcher
 from nn_perception.tasks.classification import Image, Scores, prepare_image
 from nn_perception.tasks.classifier import Classifier, Judged
@@ -219,10 +219,10 @@ class ImageClassificationPipeline:
             matcher = self._matchers[name.removesuffix(side)]
             if side == IMAGE:
                 size = len(getattr(message, "data", ()))
-                pair = matcher.add("image", stamp_ns(message), message, size)
+                pair = matcher.add("image", answerable_stamp_ns(message), message, size)
             else:
                 item = decode_boxes(message, self._max_regions)
-                pair = matcher.add("boxes", stamp_ns(message), item)
+                pair = matcher.add("boxes", answerable_stamp_ns(message), item)
             return None if pair is None else self._job(*pair)
         except MessageError as error:
             return error
@@ -238,7 +238,7 @@ class ImageClassificationPipeline:
         else:
             views = self._viewer.whole(pixels)
         stage_s = {"decode": decoded - start, "preprocess": perf_counter() - decoded}
-        return _Job(stamp_ns(image), frame_id(image), views, stage_s)
+        return _Job(answerable_stamp_ns(image), frame_id(image), views, stage_s)
 
     def _judge(self, jobs: Sequence[_Job]) -> list[Judged]:
         """Run the network on the views of all jobs together; return each one's part."""
