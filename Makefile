@@ -13,7 +13,7 @@ VENV_JAZZY := .venv-jazzy
 VENV_NOROS := .venv-noros
 # A comma inside $(call) separates arguments, so it needs a name.
 , := ,
-EXTRAS := train,eval,opencv,test,tensorboard
+EXTRAS := train,eval,opencv,security,test,tensorboard
 INPUTS := pyproject.toml setup.py setup.cfg constraints-base.txt nn_perception/__init__.py
 INTERFACES := tools/build_vision_msgs.py $(shell find third_party_interfaces -type f)
 
@@ -57,7 +57,7 @@ define make_environment
 endef
 
 $(VENV)/.installed: $(INPUTS) constraints.txt $(INTERFACES) | check-compiler
-	$(call make_environment,$(VENV),$(EXTRAS)$(,)ros,constraints.txt)
+	$(call make_environment,$(VENV),$(EXTRAS)$(,)ros$(,)view,constraints.txt)
 	$(VENV)/bin/python tools/build_vision_msgs.py --constraints constraints.txt
 	@touch $@
 

@@ -24,6 +24,8 @@ EXTRAS = {
         "safetensors>=0.4",
         "scikit-learn>=1.3",
         "matplotlib>=3.5",
+        "pyarrow>=14.0",
+        "rosbags>=0.10",
         "tqdm>=4.60",
     ],
     # vqf and riann: what the estimates of orientation are compared with.
@@ -51,6 +53,10 @@ EXTRAS = {
     # Transfer from pretrained backbones; torchvision must fit to torch.
     "timm": ["timm>=1.0", "torchvision"],
     "tensorboard": ["tensorboard>=2.10"],
+    # Ed25519 signatures of bundles.
+    "security": ["cryptography>=41.0"],
+    # nn-perception view: recordings for Rerun.
+    "view": ["rerun-sdk>=0.22"],
     "test": [
         "pytest>=7.4",
         "pytest-xdist>=3.0",
