@@ -34,6 +34,30 @@ COMMON = (
         read_only=True,
     ),
     Parameter(
+        "require_signature",
+        "bool",
+        False,
+        "Load only bundles that one of trusted_keys has signed ('nn-perception sign'); see "
+        "docs/security.md.",
+        read_only=True,
+    ),
+    Parameter(
+        "trusted_keys",
+        "string",
+        "",
+        "File of an Ed25519 public key in PEM, or directory of such files (*.pub); needed by "
+        "require_signature and without effect while that is false.",
+        read_only=True,
+    ),
+    Parameter(
+        "allow_model_changes",
+        "bool",
+        True,
+        "false: refuse to set, while the node runs, any parameter that loads or rebuilds the "
+        "model.",
+        read_only=True,
+    ),
+    Parameter(
         "device",
         "string",
         "auto",
