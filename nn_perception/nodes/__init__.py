@@ -1,5 +1,5 @@
 """The live side: lifecycle nodes around the pipelines. Only here is rclpy imported.
 
-`parameter`, `parameters`, `intake`, `statistics` and `model` import without rclpy; the rest needs
-it.
+`parameter`, `parameters`, `registry`, `intake`, `statistics` and `model` import without rclpy; the
+rest needs it.
 """

@@ -20,6 +20,7 @@ NO_ROS = (
     "test_launch",
     "test_parameters",
     "test_playback",
+    "test_registry",
     "test_slots",
     "test_statistics",
 )
