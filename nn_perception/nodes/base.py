@@ -1,14 +1,13 @@
 """The lifecycle node that every perception node derives from.
 
 Three things run apart on purpose: intake (`subscriptions`, a thread that only stores), inference
-(`inference`, the one thread that touches the pipeline) and control (parameters, transitions,
-diagnostics: here, in the executor of this node).
+(`inference`, the one thread that touches the pipeline) and control (parameters and the hot swap,
+`hot_swap`, transitions, diagnostics: here, in the executor of this node).
 """
 
 from __future__ import annotations
 
 import threading
-import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,16 +22,11 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from nn_perception.errors import NnPerceptionError
 from nn_perception.nodes.compat import leave_graph
-from nn_perception.nodes.declaration import check_set, sensor_qos
+from nn_perception.nodes.declaration import sensor_qos
 from nn_perception.nodes.diagnostics import Health, active_model, diagnostics
+from nn_perception.nodes.hot_swap import HotSwap
 from nn_perception.nodes.inference import Inference
-from nn_perception.nodes.model import (
-    MODEL_PARAMETERS,
-    ActiveModel,
-    build_model,
-    check_task,
-    verify_model,
-)
+from nn_perception.nodes.model import ActiveModel, check_task
 from nn_perception.nodes.subscriptions import InputTopic
 from nn_perception.nodes.table_node import TableNode
 from nn_perception.tasks import get_task
@@ -81,12 +75,10 @@ class PerceptionNode(TableNode):
             gate=self.frame_gate(),
             behind=self.behind_answers(),
         )
-        rebuilding = (name for name in self.settings if not self._table[name].read_only)
-        self._rebuilding = MODEL_PARAMETERS.union(rebuilding)
+        self._hot_swap = HotSwap(self, self._inference)
         self._outputs: list[Publisher] = []
         self._jump_handle: JumpHandle | None = None
         self._problem = ""  # why the last transition failed
-        self._swaps = self._refused_swaps = 0
         try:
             self._declare()
         except BaseException:
@@ -111,7 +103,7 @@ class PerceptionNode(TableNode):
             post_callback=lambda _jump: self._inference.reset(),
         )
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        self._announce()
+        self.announce()
 
     # What a subclass defines.
 
@@ -195,15 +187,14 @@ class PerceptionNode(TableNode):
         """Load, build and warm up the model; on failure the node stays unconfigured."""
         with self._control:
             try:
-                model = build_model(self.task, self._values(), self.settings)
-                self.check_model(model)
+                model = self._hot_swap.build()
                 self.make_outputs(model)
             except Exception as error:
                 self._release()
                 self._fail("not configured", error)
                 return FAILURE
             self._inference.model, self._problem = model, ""
-            self._announce()
+            self.announce()
             self.get_logger().info(f"model {model}")
             return super().on_configure(state)
 
@@ -263,48 +254,17 @@ class PerceptionNode(TableNode):
             self.destroy_lifecycle_publisher(self._outputs.pop())
         if self._inference.model is not None:
             self._inference.model = None
-            self._announce()
+            self.announce()
 
-    # Parameters and the hot swap.
+    # Parameters.
 
     def _on_set_parameters(self, changed: Sequence[Any]) -> SetParametersResult:
-        changes = {parameter.name: parameter.value for parameter in changed}
         with self._control:
-            try:
-                check_set(self, self._table, changes)
-                if self._rebuilding & changes.keys():
-                    self._change_model(self._values(changes))
-            except Exception as error:
-                return SetParametersResult(successful=False, reason=self._refuse(changes, error))
-        return SetParametersResult(successful=True)
-
-    def _change_model(self, values: Mapping[str, Any]) -> None:
-        """Build the new model while the old one serves, then replace it between two messages."""
-        if self._inference.model is None:
-            verify_model(self.task, values)
-            return
-        start = time.perf_counter()
-        model = build_model(self.task, values, self.settings)
-        self.check_model(model)
-        self._inference.model = model
-        self._swaps += 1
-        self._announce()
-        elapsed_ms = (time.perf_counter() - start) * 1e3
-        self.get_logger().info(f"swapped to {model} in {elapsed_ms:.0f} ms")
-
-    def _refuse(self, changes: Mapping[str, Any], error: Exception) -> str:
-        reason = str(error)
-        if not isinstance(error, NnPerceptionError):
-            reason = f"internal error, {type(error).__name__}: {error}"
-            self.get_logger().error(traceback.format_exc())
-        if self._rebuilding & changes.keys():
-            self._refused_swaps += 1
-        self.get_logger().warning(f"refused {dict(changes)}: {reason}")
-        return reason
+            return self._hot_swap.set({parameter.name: parameter.value for parameter in changed})
 
     # What the node tells about itself.
 
-    def _announce(self) -> None:
+    def announce(self) -> None:
         """Publish what runs now. A failure here must not undo a swap that took place."""
         try:
             name = self.get_fully_qualified_name()
@@ -334,8 +294,8 @@ class PerceptionNode(TableNode):
                 latency_ms=self._inference.statistics.latency_ms(),
                 warn_after_s=self.value("warn_after_s"),
                 ordered_queue=self.value("queue_size") > 1,
-                swaps=self._swaps,
-                refused_swaps=self._refused_swaps,
+                swaps=self._hot_swap.swaps,
+                refused_swaps=self._hot_swap.refused,
                 details=self.details(),
             )
             self._diagnostics.publish(diagnostics(health, self.get_clock().now().to_msg()))

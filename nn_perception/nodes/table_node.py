@@ -19,6 +19,7 @@ class TableNode(LifecycleNode):
 
     Attributes:
         executable: name of the node and key of its table; a subclass sets it.
+        table: its parameters by name.
     """
 
     executable = ""
@@ -27,7 +28,7 @@ class TableNode(LifecycleNode):
         """Create the node; `declare_table` is for the subclass to call."""
         super().__init__(self.executable, **kwargs)
         answer_forbidden_transitions(self)
-        self._table = parameters.index(parameters.TABLES[self.executable])
+        self.table = parameters.index(parameters.TABLES[self.executable])
 
     def declare_table(self) -> None:
         """Declare every row.
@@ -35,7 +36,7 @@ class TableNode(LifecycleNode):
         Raises:
             ConfigError: a value given at start cannot be used.
         """
-        declare(self, self._table.values())
+        declare(self, self.table.values())
 
     def value(self, name: str) -> Any:
         """Return the value of a parameter."""
@@ -44,10 +45,11 @@ class TableNode(LifecycleNode):
     def set_parameters_atomically(self, parameter_list: list[Any]) -> SetParametersResult:
         """Refuse wrong types and unknown names in words; rclpy gives numbers and empty lists."""
         try:
-            check_set(self, self._table, {p.name: p.value for p in parameter_list})
+            check_set(self, self.table, {p.name: p.value for p in parameter_list})
         except ConfigError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return super().set_parameters_atomically(parameter_list)
 
-    def _values(self, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return {name: self.value(name) for name in self._table} | dict(changes or {})
+    def values(self, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the value of every row, with changes to them."""
+        return {name: self.value(name) for name in self.table} | dict(changes or {})

@@ -71,14 +71,14 @@ def test_old_model_serves_while_the_new_one_is_built(start, connect, frame, ask,
     node = start(model="three", queue_size=100)
     client = connect(node)
     entered, release = threading.Event(), threading.Event()
-    from nn_perception.nodes import base
+    from nn_perception.nodes import hot_swap
 
-    def slow(*arguments, build=base.build_model):
+    def slow(*arguments, build=hot_swap.build_model):
         entered.set()
         assert release.wait(10.0)
         return build(*arguments)
 
-    monkeypatch.setattr(base, "build_model", slow)
+    monkeypatch.setattr(hot_swap, "build_model", slow)
     client.request(0, {"model": "seven"})
     assert entered.wait(10.0)
     for _ in range(20):

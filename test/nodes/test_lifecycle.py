@@ -113,12 +113,12 @@ def test_a_model_that_fails_leaves_the_node_unconfigured_until_it_is_mended(
 def test_an_unexpected_error_while_configuring_is_a_failure_and_no_crash(
     start, connect, monkeypatch
 ):
-    from nn_perception.nodes import base
+    from nn_perception.nodes import hot_swap
 
     def broken(*_):
         raise ZeroDivisionError("as a bug would")
 
-    monkeypatch.setattr(base, "build_model", broken)
+    monkeypatch.setattr(hot_swap, "build_model", broken)
     client = connect(start(), connected=False)
     values = client.wait_for_diagnostics(lambda d: d["level"] == "ERROR")
     assert "as a bug would" in values["message"]
