@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nn_perception.config import from_mapping
 from nn_perception.errors import BundleError, ConfigError
+from nn_perception.weak_cache import WeakCache
 
 FORMAT_VERSION = 1
 CONFIG_FILE = "config.json"
@@ -81,6 +82,17 @@ class BundleConfig:
 
 
 @dataclass(frozen=True)
+class _Files:
+    """The files of a network as they were verified."""
+
+    tensors: bytes
+    onnx: bytes
+
+
+_FILES: WeakCache[_Files] = WeakCache()
+
+
+@dataclass(frozen=True)
 class Bundle:
     """A verified bundle, its files in memory, so that what runs is what was verified."""
 
@@ -89,6 +101,7 @@ class Bundle:
     config: BundleConfig
     tensors: bytes
     onnx: bytes
+    _held: _Files | None = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -134,7 +147,10 @@ def load_bundle(path: Path | str, *, task: str | None = None) -> Bundle:
     tensors, onnx = (_read_verified(path, config, name) for name in (TENSORS_FILE, ONNX_FILE))
     _check_safetensors(path / TENSORS_FILE, tensors)
     _check_onnx(path / ONNX_FILE, onnx)
-    return Bundle(path.resolve(), hashlib.sha256(raw).hexdigest()[:12], config, tensors, onnx)
+    # Read and verified anew each time; of equal files one copy stays, whoever holds a bundle.
+    held = _FILES.get((tensors, onnx), lambda: _Files(tensors, onnx))
+    identity = hashlib.sha256(raw).hexdigest()[:12]
+    return Bundle(path.resolve(), identity, config, held.tensors, held.onnx, held)
 
 
 def resolve_model(name: str, model_root: Path | str) -> Path:

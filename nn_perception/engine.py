@@ -1,4 +1,8 @@
-"""Engines: run a bundle's network on NumPy arrays, on a CPU or a GPU, behind one call."""
+"""Engines: run a bundle's network on NumPy arrays, on a CPU or a GPU, behind one call.
+
+Engines of one process that were made from the same bytes in the same way share what is heavy: the
+session of ONNX Runtime, or the torch module on its device. It goes with the last of them.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,16 @@ import numpy.typing as npt
 
 from nn_perception.bundle import ArraySpec, Bundle
 from nn_perception.errors import BundleError, ConfigError, DeviceError, EngineError
+from nn_perception.weak_cache import WeakCache
 
 Array = npt.NDArray[Any]
 
 BACKENDS = ("auto", "onnxruntime", "torch")
 PRECISIONS = ("float32", "half", "auto")
+
+NETWORKS: WeakCache[object] = WeakCache()
+"""Sessions and modules of this process. A key holds the network's bytes themselves, so that no two
+are ever taken for one another, whatever their bundles say."""
 
 
 class Engine(Protocol):
@@ -27,10 +36,12 @@ class Engine(Protocol):
     Attributes:
         device: where it runs: ``"cpu"`` or ``"cuda:N"``.
         backend: what runs it: ``"onnxruntime"`` or ``"torch"``.
+        precision: of its numbers within: ``"float32"`` or ``"half"``.
     """
 
     device: str
     backend: str
+    precision: str
 
     def __call__(self, *inputs: Array) -> tuple[Array, ...]:
         """Run the network on its inputs, each with the batch as the first axis."""
@@ -46,24 +57,12 @@ class OnnxEngine:
 
     backend = "onnxruntime"
     device = "cpu"
+    precision = "float32"
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # Spinning worker threads would burn a core of a small robot between two frames.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = onnxruntime.InferenceSession(
-                bundle.onnx, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            raise BundleError(
-                f"ONNX Runtime cannot load {bundle.name}: {_first_line(error)}"
-            ) from None
+        # Shared: `run` of a session may be called by several threads at a time.
+        key = (self.backend, bundle.onnx, threads)
+        self._session: Any = NETWORKS.get(key, lambda: _create_session(bundle, threads))
         self._inputs = [node.name for node in self._session.get_inputs()]
         self._outputs = [node.name for node in self._session.get_outputs()]
         expected = [spec.name for spec in bundle.config.inputs]
@@ -83,6 +82,24 @@ class OnnxEngine:
             raise EngineError(f"ONNX Runtime refused the input: {_first_line(error)}") from None
 
 
+def _create_session(bundle: Bundle, threads: int) -> object:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Spinning worker threads would burn a core of a small robot between two frames.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session: object = onnxruntime.InferenceSession(
+            bundle.onnx, options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        raise BundleError(f"ONNX Runtime cannot load {bundle.name}: {_first_line(error)}") from None
+    return session
+
+
 def cuda_is_likely() -> bool:
     """Tell cheaply whether a CUDA device may be there, so that torch is imported only then."""
     return (
@@ -99,7 +116,7 @@ def create_engine(
     backend: str = "auto",
     precision: str = "float32",
 ) -> Engine:
-    """Build the engine for a bundle.
+    """Build the engine for a bundle, on a network that other engines may share (see above).
 
     Args:
         bundle: a verified bundle.

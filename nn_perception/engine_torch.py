@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +13,13 @@ import safetensors.torch
 import torch
 
 from nn_perception.bundle import Bundle
+from nn_perception.engine import NETWORKS
 from nn_perception.errors import BundleError, DeviceError, EngineError, NnPerceptionError
 from nn_perception.networks import build_network
 
 Array = npt.NDArray[Any]
+
+_CAPTURE = threading.Lock()
 
 
 def network_from_bundle(bundle: Bundle) -> torch.nn.Module:
@@ -32,6 +37,23 @@ def network_from_bundle(bundle: Bundle) -> torch.nn.Module:
             f"the weights of {bundle.name} do not fit '{spec.name}': {error}"
         ) from None
     return network.eval()
+
+
+def _shared_network(bundle: Bundle, device: torch.device, half: bool) -> torch.nn.Module:
+    """Return the network on a device, from the engines of this process that have it already.
+
+    In evaluation mode a network keeps no state between calls; graphs and their buffers, which do,
+    belong to one engine each.
+    """
+
+    def build() -> torch.nn.Module:
+        network = network_from_bundle(bundle).to(device)
+        return HalfPrecision(network, device.type) if half else network
+
+    spec = bundle.config.network
+    arguments = json.dumps(spec.arguments, sort_keys=True)
+    key = (TorchEngine.backend, bundle.tensors, spec.name, arguments, str(device), half)
+    return cast("torch.nn.Module", NETWORKS.get(key, build))
 
 
 class TorchEngine:
@@ -52,12 +74,11 @@ class TorchEngine:
         """Build the network; ``half`` is for a GPU, and outputs are float32 all the same."""
         try:
             self._device = torch.device(device)
-            self._network = network_from_bundle(bundle).to(self._device)
+            self._network = _shared_network(bundle, self._device, half)
         except (RuntimeError, AssertionError) as error:
             raise DeviceError(f"cannot use device '{device}': {error}") from None
-        if half:
-            self._network = HalfPrecision(self._network, self._device.type)
         self.device = str(self._device)
+        self.precision = "half" if half else "float32"
         if self._device.type == "cpu":
             torch.set_num_threads(threads)  # torch has one number for the whole process
         self._graphs: dict[tuple[Any, ...], Any] = {}
@@ -132,9 +153,13 @@ class _Graph:
                 network(*self._device_in)
         self._stream.synchronize()
         self.graph = torch.cuda.CUDAGraph()
-        # Thread-local: while a new model is built, the worker's thread runs the old one.
+        # Thread-local: while a new model is built, the worker's thread runs the old one. One at a
+        # time: a capture begins by waiting for the whole device, which another one forbids.
         mode = "thread_local"
-        with torch.cuda.graph(self.graph, stream=self._stream, capture_error_mode=mode):
+        with (
+            _CAPTURE,
+            torch.cuda.graph(self.graph, stream=self._stream, capture_error_mode=mode),
+        ):
             self._device_out = _as_tuple(network(*self._device_in))
         self._host_out = [
             torch.empty(out.shape, dtype=out.dtype, pin_memory=True) for out in self._device_out
