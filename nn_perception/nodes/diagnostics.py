@@ -122,8 +122,10 @@ def _counts(health: Health) -> dict[str, Any]:
     return {
         "state": health.state,
         "rate_in_hz": f"{counts.rate_in_hz:.2f}",
+        **_of_several("rate_in_hz", counts.rates_in_hz, ".2f"),
         "rate_out_hz": f"{counts.rate_out_hz:.2f}",
         "received": counts.received,
+        **_of_several("received", counts.received_by, "d"),
         "published": counts.published,
         "dropped": counts.dropped,
         **_by_input("dropped", counts.dropped_by),
@@ -133,7 +135,7 @@ def _counts(health: Health) -> dict[str, Any]:
         "internal_errors": counts.internal_errors,
         "last_error": counts.last_error,
         "input_age_s": age,
-        **_ages(counts.input_ages_s),
+        **_of_several("input_age_s", counts.input_ages_s, ".3f"),
         **{f"flag.{flag}": count for flag, count in sorted(counts.flags.items())},
         "swaps": health.swaps,
         "refused_swaps": health.refused_swaps,
@@ -146,9 +148,10 @@ def _by_input(what: str, numbers: Mapping[str, int]) -> dict[str, int]:
     return {"throttled": sum(numbers.values())} | rows if what == "throttled" and rows else rows
 
 
-def _ages(ages_s: Mapping[str, float]) -> dict[str, str]:
-    """One input has its age in ``input_age_s`` already."""
-    return {f"input_age_s.{n}": f"{s:.3f}" for n, s in ages_s.items()} if len(ages_s) > 1 else {}
+def _of_several(what: str, numbers: Mapping[str, float], form: str) -> dict[str, str]:
+    """One input has its number in the row without a name already."""
+    rows = {f"{what}.{name}": f"{number:{form}}" for name, number in numbers.items()}
+    return rows if len(rows) > 1 else {}
 
 
 def _latencies(health: Health) -> dict[str, str]:
@@ -170,6 +173,7 @@ def _model(model: ActiveModel | None) -> dict[str, str]:
         "task": model.bundle.task,
         "device": model.engine.device,
         "backend": model.engine.backend,
+        "precision": model.engine.precision,
     }
 
 

@@ -14,6 +14,7 @@ from rclpy.node import Node
 from nn_perception.errors import MessageError, NnPerceptionError
 from nn_perception.nodes.intake import Intake
 from nn_perception.nodes.model import ActiveModel
+from nn_perception.nodes.processing_time import ProcessingTime
 from nn_perception.nodes.slots import Slots
 from nn_perception.nodes.statistics import HARMLESS_FLAGS, LogThrottle, Statistics
 from nn_perception.nodes.subscriptions import InputNode, InputTopic
@@ -48,6 +49,7 @@ class Inference:
             or before each group of messages that waited together.
         statistics: counts and latencies since the process started.
         problem: why nothing can be answered any more, empty otherwise.
+        timing: gets the time of each answer.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Inference:
         self.model: ActiveModel | None = None
         self.statistics = Statistics()
         self.problem = ""
+        self.timing: ProcessingTime | None = None
         self._node = node
         self._take_in = take_in
         self._publish = publish
@@ -208,10 +211,12 @@ class Inference:
         """Publish one result and count it; return the time afterwards. Raises nothing."""
         try:
             self._publish(entry.name, result, entry.source)
+            published = time.perf_counter()
+            if self.timing is not None:
+                self.timing.answered(taken, published)
         except Exception as error:
             self._internal(error, "could not publish a result", 1)
             return time.perf_counter()
-        published = time.perf_counter()
         self.statistics.published(
             {
                 "wait": taken - entry.arrived,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from nn_perception.evaluation.latency import LatencyRecorder
 from nn_perception.inertial.gate import START
@@ -27,11 +28,13 @@ class Snapshot:
 
     Attributes:
         received: messages that arrived.
+        received_by: the same for each input.
         published: results that were published.
         dropped: messages that newer ones replaced before the network was free.
         bad: unusable messages by kind.
         internal_errors: errors that were not the message's fault.
         rate_in_hz: messages per second.
+        rates_in_hz: the same for each input.
         rate_out_hz: results per second.
         input_age_s: seconds since the last message, or since activation; None when inactive.
         input_ages_s: the same for each input; empty when inactive.
@@ -46,11 +49,13 @@ class Snapshot:
     """
 
     received: int
+    received_by: Mapping[str, int]
     published: int
     dropped: int
     bad: Mapping[str, int]
     internal_errors: int
     rate_in_hz: float
+    rates_in_hz: Mapping[str, float]
     rate_out_hz: float
     input_age_s: float | None
     input_ages_s: Mapping[str, float]
@@ -61,6 +66,16 @@ class Snapshot:
     last_error: str
     flags: Mapping[str, int]
     recent_flags: tuple[str, ...]
+
+
+class _Before(NamedTuple):
+    """The counters at the last snapshot."""
+
+    clock_s: float
+    received_by: Mapping[str, int]
+    published: int
+    dropped: int
+    errors: int
 
 
 class Statistics:
@@ -74,7 +89,7 @@ class Statistics:
         self.latency = LatencyRecorder(LATENCY_WINDOW)
         self._clock = clock
         self._lock = threading.Lock()
-        self._received = 0
+        self._received_by: defaultdict[str, int] = defaultdict(int)
         self._published = 0
         self._dropped = 0
         self._dropped_by: dict[str, int] = {}
@@ -85,7 +100,7 @@ class Statistics:
         self._last_input_s: dict[str, float] = {}
         self._flags: Counter[str] = Counter()
         self._last_flag_s: dict[str, float] = {}
-        self._before = (clock(), 0, 0, 0, 0)
+        self._before = _Before(clock(), {}, 0, 0, 0)
 
     def activated(self, inputs: Iterable[str], by_input: bool = False) -> None:
         """The age of each of these inputs counts from now.
@@ -97,6 +112,8 @@ class Statistics:
         now = self._clock()
         with self._lock:
             self._last_input_s = dict.fromkeys(inputs, now)
+            for name in self._last_input_s:
+                self._received_by[name] += 0
             if by_input:
                 zeros = dict.fromkeys(self._last_input_s, 0)
                 self._dropped_by = zeros | self._dropped_by
@@ -112,7 +129,7 @@ class Statistics:
 
         Called by the intake's thread only, so that it needs no lock.
         """
-        self._received += 1
+        self._received_by[name] += 1
         self._dropped += dropped_one
         self._last_input_s[name] = self._clock()
 
@@ -165,24 +182,31 @@ class Statistics:
         with self._lock:
             now = self._clock()
             errors = sum(self._bad.values()) + self._internal
-            then, received, published, dropped, errors_before = self._before
-            self._before = (now, self._received, self._published, self._dropped, errors)
-            elapsed = max(now - then, 1e-9)
+            received_by = self._received_by.copy()
+            before = self._before
+            self._before = _Before(now, received_by, self._published, self._dropped, errors)
+            elapsed = max(now - before.clock_s, 1e-9)
+            rates_in_hz = {
+                name: (count - before.received_by.get(name, 0)) / elapsed
+                for name, count in received_by.items()
+            }
             ages = {name: now - then_s for name, then_s in self._last_input_s.copy().items()}
             return Snapshot(
-                received=self._received,
+                received=sum(received_by.values()),
+                received_by=dict(received_by),
                 published=self._published,
                 dropped=self._dropped,
                 bad=dict(self._bad),
                 internal_errors=self._internal,
-                rate_in_hz=(self._received - received) / elapsed,
-                rate_out_hz=(self._published - published) / elapsed,
+                rate_in_hz=sum(rates_in_hz.values()),
+                rates_in_hz=rates_in_hz,
+                rate_out_hz=(self._published - before.published) / elapsed,
                 input_age_s=min(ages.values(), default=None),
                 input_ages_s=ages,
                 dropped_by=self._dropped_by.copy(),
                 throttled_by=self._throttled_by.copy(),
-                dropped_in_period=self._dropped - dropped,
-                errors_in_period=errors - errors_before,
+                dropped_in_period=self._dropped - before.dropped,
+                errors_in_period=errors - before.errors,
                 last_error=self._last_error,
                 flags=dict(self._flags),
                 recent_flags=tuple(
