@@ -22,10 +22,10 @@ import numpy as np
 from nn_perception.datasets.bag_types import message_class
 from nn_perception.datasets.bag_writer import START_NS, BagWriter, Storage, header
 from nn_perception.datasets.bags import BagReader
+from nn_perception.datasets.bulk_cdr import imu_rows, pose_rows
 from nn_perception.datasets.imu import Float64Array, ImuSequence
-from nn_perception.datasets.imu_truth import MAX_TRUTH_GAP_S, StampedRows, pose_from_cdr, truth_at
-from nn_perception.errors import BagError, DatasetError, MessageError
-from nn_perception.inertial.cdr import reading_from_cdr
+from nn_perception.datasets.imu_truth import MAX_TRUTH_GAP_S, StampedRows, truth_at
+from nn_perception.errors import BagError, DatasetError
 
 IMU, POSE, BOOL, FLOAT = (
     "sensor_msgs/msg/Imu",
@@ -170,13 +170,13 @@ class _Bag:
 def _fill(bag: BagReader, imu: str, pose: str | None) -> _Bag:
     streams = _Bag()
     moving, delay = _named(bag, MOVING_TOPIC), _named(bag, DELAY_TOPIC)
-    for _, _, data in bag.raw_messages([imu]):
-        _add_sample(streams.samples, data)
-    truths = [name for name in (pose, moving, delay) if name]
-    for topic, time_ns, message in bag.messages(truths, raw=[pose] if pose else []):
-        if topic == pose:
-            _add_pose(streams.poses, message)
-        elif topic == moving:
+    for batch in bag.batches([imu, pose] if pose else [imu]):
+        rows = imu_rows(batch) if batch.topic == imu else pose_rows(batch)
+        stream = streams.samples if batch.topic == imu else streams.poses
+        stream.add_many(rows.stamp_ns, rows.values)
+        stream.dropped.update(rows.dropped)
+    for topic, time_ns, message in bag.messages([name for name in (moving, delay) if name]):
+        if topic == moving:
             streams.moving.add(time_ns, (float(message.data),))
         else:
             streams.delay_s = float(message.data)
@@ -186,7 +186,7 @@ def _fill(bag: BagReader, imu: str, pose: str | None) -> _Bag:
 def _sequence(path: Path, streams: _Bag, max_gap_s: float) -> ImuSequence:
     samples, poses, moving = streams.samples, streams.poses, streams.moving
     start_ns = samples.stamps[0]
-    time_s, measured = samples.times_s(start_ns), np.array(samples.rows)
+    time_s, measured = samples.times_s(start_ns), samples.rows
     truth = truth_at(time_s, start_ns, poses, moving, max_gap_s)
     return ImuSequence(
         name=path.stem if path.suffix in (".mcap", ".db3") else path.name,
@@ -198,23 +198,6 @@ def _sequence(path: Path, streams: _Bag, max_gap_s: float) -> ImuSequence:
         sensor_delay_s=streams.delay_s,
         **truth,
     )
-
-
-def _add_sample(samples: StampedRows, data: bytes) -> None:
-    try:
-        reading = reading_from_cdr(data)
-    except MessageError as error:
-        samples.dropped[error.kind] += 1
-        return
-    samples.add(reading.stamp_ns, (*reading.gyro_rad_s, *reading.accel_m_s2))
-
-
-def _add_pose(poses: StampedRows, data: bytes) -> None:
-    pose = pose_from_cdr(data)
-    if pose is None:
-        poses.dropped["without a unit quaternion"] += 1
-    else:
-        poses.add(*pose)
 
 
 def _choose_imu(bag: BagReader) -> str:

@@ -25,9 +25,10 @@ import numpy as np
 from nn_perception.datasets.bag_types import message_class
 from nn_perception.datasets.bag_writer import START_NS, BagWriter, Storage, header
 from nn_perception.datasets.bags import BagReader
+from nn_perception.datasets.bulk_cdr import Rows, pose_rows, range_rows
 from nn_perception.datasets.imu_resampling import interpolate
-from nn_perception.datasets.imu_truth import StampedRows, pose_from_cdr
-from nn_perception.datasets.uwb import Float64Array, UwbSequence
+from nn_perception.datasets.imu_truth import StampedRows
+from nn_perception.datasets.uwb import Float64Array, Int64Array, UwbSequence
 from nn_perception.datasets.uwb_odom import OdomNoise, pose_times, poses_at
 from nn_perception.datasets.uwb_text import Vector3, parse_anchors, parse_tags
 from nn_perception.errors import BagError, ConfigError, DatasetError
@@ -193,23 +194,22 @@ def read_uwb_bag(path: Path) -> UwbSequence:
         tags, topics = _tags(bag)
         pose = next((name for name in bag.find(POSE) if name in (POSE_TOPIC, POSE_TOPIC[1:])), "")
         poses, frames, ranges = StampedRows(), list(anchors), _Ranges()
-        names = [topic for topic in (*topics, pose) if topic]
-        for topic, _, message in bag.messages(names, raw=[pose]):
-            if topic != pose:
-                ranges.add(message, topics.index(topic), frames)
-            elif (stamped := pose_from_cdr(message)) is not None:
-                poses.add(*stamped)
+        for batch in bag.batches([topic for topic in (*topics, pose) if topic]):
+            if batch.topic != pose:
+                ranges.add(range_rows(batch), topics.index(batch.topic), frames)
             else:
-                poses.dropped["without a unit quaternion"] += 1
+                rows = pose_rows(batch)
+                poses.add_many(rows.stamp_ns, rows.values)
+                poses.dropped.update(rows.dropped)
     for what, count, dropped in (
-        ("ranges", len(ranges.rows), ranges.dropped),
+        ("ranges", len(ranges), ranges.dropped),
         (pose, len(poses.stamps), poses.dropped),
     ):
         if dropped:
             counts = ", ".join(f"{number} {kind}" for kind, number in dropped.items())
             total = count + sum(dropped.values())
             warnings.warn(f"{path}: {what}: of {total} left out: {counts}", stacklevel=2)
-    if not ranges.rows:
+    if not len(ranges):
         raise DatasetError(
             f"{path}: no range of an anchor, expected frame_id one of {frames}; complete "
             f"{ANCHORS_TOPIC}, or correct the driver's frames"
@@ -219,31 +219,49 @@ def read_uwb_bag(path: Path) -> UwbSequence:
 
 @dataclass
 class _Ranges:
-    """Stamp, tag, anchor and range; and what was left out, by reason."""
+    """Bag time, stamp, tag, anchor and range; and what was left out, by reason."""
 
-    rows: list[tuple[int, int, int, float]] = field(default_factory=list)
+    parts: list[tuple[Any, ...]] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
 
-    def add(self, message: Any, tag: int, frames: list[str]) -> None:
-        frame, stamp = message.header.frame_id, message.header.stamp
-        if frame not in frames:
-            self.dropped[f"of the frame {frame!r}" if frame else "without a frame"] += 1
-            return
-        time_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
-        self.rows.append((time_ns, tag, frames.index(frame), float(message.range)))
+    def __len__(self) -> int:
+        return sum(len(part[0]) for part in self.parts)
+
+    def add(self, rows: Rows, tag: int, frames: list[str]) -> None:
+        self.dropped.update(rows.dropped)
+        anchor = anchors_of(rows, frames, self.dropped)
+        kept = anchor >= 0
+        tags = np.full(int(kept.sum()), tag)
+        columns = (rows.time_ns, rows.stamp_ns, rows.values[:, 0], anchor)
+        time_ns, stamps, ranges, anchors = (column[kept] for column in columns)
+        self.parts.append((time_ns, stamps, tags, anchors, ranges))
+
+
+def anchors_of(rows: Rows, frames: list[str], dropped: Counter[str]) -> Int64Array:
+    """Return which of the anchors ``frames`` each range is of; -1: none, counted in ``dropped``."""
+    known = [frames.index(name) if name in frames else -1 for name in rows.names]
+    anchor: Int64Array = np.array(known, np.int64)[rows.name] if known else rows.name
+    counts = np.bincount(rows.name, minlength=len(known))
+    for name, index, count in zip(rows.names, known, counts.tolist(), strict=True):
+        if index < 0 and count:
+            dropped[f"of the frame {name!r}" if name else "without a frame"] += count
+    return anchor
 
 
 def _sequence(path: Path, ranges: _Ranges, poses: StampedRows, **described: Any) -> UwbSequence:
-    stamps, tag, anchor, range_m = zip(*sorted(ranges.rows, key=lambda row: row[0]), strict=True)
-    start_ns = stamps[0]
+    stamps, tag, anchor, range_m = (
+        np.concatenate(part) for part in zip(*ranges.parts, strict=True)
+    )
+    order = np.argsort(stamps, kind="stable")
+    start_ns = int(stamps[order[0]])
     # Differences of whole numbers: stamps of today do not fit into a float64.
-    time_s = np.array([stamp - start_ns for stamp in stamps], np.float64) * 1e-9
+    time_s = (stamps[order] - start_ns).astype(np.float64) * 1e-9
     return UwbSequence(
         name=path.stem if path.suffix in (".mcap", ".db3") else path.name,
         time_s=time_s,
-        tag=np.array(tag),
-        anchor=np.array(anchor),
-        range_m=np.array(range_m),
+        tag=tag[order],
+        anchor=anchor[order],
+        range_m=range_m[order],
         source="bag",
         start_ns=start_ns,
         **truth_and_segments(time_s, start_ns, poses),
@@ -266,7 +284,7 @@ def truth_and_segments(time_s: Float64Array, start_ns: int, poses: StampedRows) 
     """
     rows, pose_s = np.full((len(time_s), 7), np.nan), poses.times_s(start_ns)
     if len(pose_s) > 1:
-        given = np.array(poses.rows)
+        given = poses.rows
         rows[:, :3] = interpolate(time_s, pose_s, given[:, :3], MAX_TRUTH_GAP_S, turn=False)
         rows[:, 3:] = interpolate(time_s, pose_s, given[:, 3:], MAX_TRUTH_GAP_S, turn=True)
     heard_s = np.union1d(time_s, pose_s)
