@@ -232,9 +232,7 @@ def _check_index(file: Path, chunks: list[_Chunk], codecs: Collection[str]) -> N
     ordered = sorted(chunks)
     if not chunks or not all(chunk.channels for chunk in chunks):
         raise UnindexedError(f"{file}: no index of chunks")
-    if any(
-        after.first_ns < before.last_ns for before, after in zip(ordered, ordered[1:], strict=False)
-    ):
+    if any(after.first_ns < before.last_ns for before, after in itertools.pairwise(ordered)):
         raise UnindexedError(f"{file}: chunks overlap in time")
     if not set(codecs) <= {"", "lz4", "zstd"}:
         raise UnindexedError(f"{file}: unknown compression")

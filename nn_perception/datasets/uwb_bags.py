@@ -249,10 +249,9 @@ def anchors_of(rows: Rows, frames: list[str], dropped: Counter[str]) -> Int64Arr
 
 
 def _sequence(path: Path, ranges: _Ranges, poses: StampedRows, **described: Any) -> UwbSequence:
-    stamps, tag, anchor, range_m = (
-        np.concatenate(part) for part in zip(*ranges.parts, strict=True)
-    )
-    order = np.argsort(stamps, kind="stable")
+    columns = (np.concatenate(part) for part in zip(*ranges.parts, strict=True))
+    time_ns, stamps, tag, anchor, range_m = columns
+    order = np.lexsort((time_ns, stamps))  # of one stamp as they came
     start_ns = int(stamps[order[0]])
     # Differences of whole numbers: stamps of today do not fit into a float64.
     time_s = (stamps[order] - start_ns).astype(np.float64) * 1e-9
