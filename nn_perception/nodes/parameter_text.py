@@ -9,6 +9,7 @@ from typing import Any
 
 from nn_perception.nodes.parameter import Parameter
 from nn_perception.nodes.parameters import TABLES
+from nn_perception.nodes.registry import PERCEPTION_NODES
 
 
 def markdown_table(table: Iterable[Parameter]) -> str:
@@ -29,16 +30,17 @@ def markdown_table(table: Iterable[Parameter]) -> str:
 
 def yaml_text(executable: str, table: Iterable[Parameter]) -> str:
     """Return the parameter file of an executable, each row with its meaning as a comment."""
-    lines = [
-        f"# Parameters of {executable}, with their defaults. Made from",
-        "# nn_perception/nodes/parameters.py; a test keeps both in step.",
-        "/**:",
-        "  ros__parameters:",
-    ]
-    for row in table:
-        lines += [f"    # {part}" for part in _wrapped(_comment(row))]
-        lines.append(f"    {row.name}: {_yaml_value(row.default)}")
-    return "\n".join(lines) + "\n"
+    return _head(executable) + _section("/**", table, set())
+
+
+def perception_yaml_text() -> str:
+    """Return the parameter file of all perception nodes, a section for each.
+
+    A row that several nodes share is explained where it stands first.
+    """
+    explained: set[Parameter] = set()
+    sections = [_section(f"/**/{name}", TABLES[name], explained) for name in PERCEPTION_NODES]
+    return _head("all perception nodes") + "".join(sections)
 
 
 def help_text(table: Iterable[Parameter]) -> str:
@@ -48,6 +50,23 @@ def help_text(table: Iterable[Parameter]) -> str:
         lines.append(f"  {row.name} ({row.type}, default {_yaml_value(row.default)})")
         lines += [f"      {part}" for part in _wrapped(_comment(row))]
     return "\n".join(lines)
+
+
+def _head(whose: str) -> str:
+    return (
+        f"# Parameters of {whose}, with their defaults. Made from\n"
+        "# nn_perception/nodes/parameters.py; a test keeps both in step.\n"
+    )
+
+
+def _section(pattern: str, table: Iterable[Parameter], explained: set[Parameter]) -> str:
+    lines = [f"{pattern}:", "  ros__parameters:"]
+    for row in table:
+        if row not in explained:
+            lines += [f"    # {part}" for part in _wrapped(_comment(row))]
+        explained.add(row)
+        lines.append(f"    {row.name}: {_yaml_value(row.default)}")
+    return "\n".join(lines) + "\n"
 
 
 def _comment(row: Parameter) -> str:
@@ -67,9 +86,10 @@ def _yaml_value(value: Any) -> str:
     return repr(value)
 
 
-def main(executable: str) -> None:
-    """Print the parameter file of an executable."""
-    print(yaml_text(executable, TABLES[executable]), end="")
+def main(name: str) -> None:
+    """Print the parameter file of an executable, or of all perception nodes."""
+    together = name == "perception"
+    print(perception_yaml_text() if together else yaml_text(name, TABLES[name]), end="")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,14 @@ import yaml
 
 from nn_perception.errors import ConfigError
 from nn_perception.nodes.parameter import Parameter
-from nn_perception.nodes.parameter_text import help_text, markdown_table, yaml_text
+from nn_perception.nodes.parameter_text import (
+    help_text,
+    markdown_table,
+    perception_yaml_text,
+    yaml_text,
+)
 from nn_perception.nodes.parameters import TABLES, check_changes, index
+from nn_perception.nodes.registry import PERCEPTION_NODES
 from nn_perception.share import share_path
 
 TABLE = index(TABLES["image_classifier"])
@@ -74,7 +80,22 @@ def test_config_file_is_made_from_the_table(executable):
 @pytest.mark.parametrize("executable", TABLES)
 def test_config_file_gives_the_defaults_with_their_types(executable):
     text = (share_path("config") / f"{executable}.yaml").read_text()
-    values = yaml.safe_load(text)["/**"]["ros__parameters"]
+    check_defaults(executable, yaml.safe_load(text)["/**"]["ros__parameters"])
+
+
+def test_config_file_of_all_nodes_has_a_section_for_each():
+    text = (share_path("config") / "perception.yaml").read_text()
+    assert text == perception_yaml_text(), (
+        "make it again: python -m nn_perception.nodes.parameter_text perception "
+        "> config/perception.yaml"
+    )
+    sections = yaml.safe_load(text)
+    assert set(sections) == {f"/**/{name}" for name in PERCEPTION_NODES}
+    for name in PERCEPTION_NODES:
+        check_defaults(name, sections[f"/**/{name}"]["ros__parameters"])
+
+
+def check_defaults(executable, values):
     expected = {row.name: row.default for row in TABLES[executable]}
     assert values == expected
     assert {k: type(v) for k, v in values.items()} == {k: type(v) for k, v in expected.items()}
