@@ -120,6 +120,7 @@ setup(
             "attitude_estimator = nn_perception.nodes.attitude_estimator:main",
             "gyro_corrector = nn_perception.nodes.gyro_corrector:main",
             "uwb_corrector = nn_perception.nodes.uwb_corrector:main",
+            "perception = nn_perception.nodes.perception:main",
         ],
     },
     zip_safe=True,

@@ -19,6 +19,7 @@ from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from std_msgs.msg import Float64
 
 from nn_perception.errors import NnPerceptionError
 from nn_perception.nodes.compat import leave_graph
@@ -27,14 +28,15 @@ from nn_perception.nodes.diagnostics import Health, active_model, diagnostics
 from nn_perception.nodes.hot_swap import HotSwap
 from nn_perception.nodes.inference import Inference
 from nn_perception.nodes.model import ActiveModel, check_task
+from nn_perception.nodes.processing_time import TOPIC as TIMING_TOPIC
+from nn_perception.nodes.processing_time import ProcessingTime
 from nn_perception.nodes.subscriptions import InputTopic
-from nn_perception.nodes.table_node import TableNode
+from nn_perception.nodes.table_node import SUCCESS, TableNode
 from nn_perception.tasks import get_task
 
 if TYPE_CHECKING:
     from nn_perception.nodes.frame_gate import FrameGate
 
-SUCCESS = TransitionCallbackReturn.SUCCESS
 FAILURE = TransitionCallbackReturn.FAILURE
 ERROR = TransitionCallbackReturn.ERROR
 
@@ -178,17 +180,13 @@ class PerceptionNode(TableNode):
 
     # Lifecycle. rclpy swallows exceptions of these callbacks, so each reports its own.
 
-    def autostart(self) -> None:
-        """Configure and activate when the parameter ``autostart`` says so."""
-        if self.value("autostart") and self.trigger_configure() == SUCCESS:
-            self.trigger_activate()
-
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load, build and warm up the model; on failure the node stays unconfigured."""
         with self._control:
             try:
                 model = self._hot_swap.build()
                 self.make_outputs(model)
+                self._inference.timing = ProcessingTime(self.output(Float64, TIMING_TOPIC, 10))
             except Exception as error:
                 self._release()
                 self._fail("not configured", error)

@@ -1,33 +1,44 @@
-"""Runs nodes in a process: signals, executor, exit code."""
+"""Runs nodes in a process: command line, signals, threads, exit code."""
 
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import sys
-import threading
+import time
 import traceback
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
-from nn_perception.errors import NnPerceptionError
+from nn_perception.errors import ConfigError, NnPerceptionError
+from nn_perception.nodes.control import ControlThread, Stop
 from nn_perception.nodes.parameter_text import help_text
 from nn_perception.nodes.parameters import TABLES
+from nn_perception.nodes.processing_time import TOPIC as TIMING_TOPIC
 
 if TYPE_CHECKING:
-    from nn_perception.nodes.base import PerceptionNode
+    from nn_perception.nodes.table_node import TableNode
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-SPIN_TIMEOUT_S = 0.5
 STOP_TIMEOUT_S = 30.0
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+
+COMMON_TOPICS = (
+    ("publishes", TIMING_TOPIC, "std_msgs/Float64, taken to published, for subscribers"),
+    ("publishes", "~/active_model", "diagnostic_msgs/DiagnosticStatus (latched)"),
+    ("publishes", "/diagnostics", "diagnostic_msgs/DiagnosticArray"),
+)
+"""Rows of `Executable.topics` that every perception node has."""
+
+
+class NodeStartError(NnPerceptionError):
+    """A node that cannot be run here, whatever the command line says."""
 
 
 @dataclass(frozen=True)
@@ -45,21 +56,38 @@ class Executable:
     topics: tuple[tuple[str, str, str], ...]
 
 
-def run(nodes: Sequence[tuple[Executable, type[PerceptionNode]]], args: list[str] | None) -> int:
-    """Run nodes in this process until a signal or the end of the ROS context.
+def run(nodes: Sequence[tuple[Executable, type[TableNode]]], args: list[str] | None) -> int:
+    """Run nodes under the names of their executables; see `serve`.
 
     Args:
         nodes: what to run, each with its description.
         args: the command line with the program's name; None takes ``sys.argv``.
+    """
+    args = sys.argv if args is None else args
+    if asks_for_help(args):
+        print("\n\n".join(usage(executable) for executable, _ in nodes))
+        return EXIT_OK
+
+    def choose(words: list[str]) -> dict[str, type[TableNode]]:
+        if words:
+            raise ConfigError(f"unknown arguments {words}; see --help")
+        return {executable.name: node_class for executable, node_class in nodes}
+
+    return serve(choose, args)
+
+
+def serve(choose: Callable[[list[str]], Mapping[str, type[TableNode]]], args: list[str]) -> int:
+    """Run nodes in this process until a signal or the end of the ROS context.
+
+    Args:
+        choose: gets the words that are not for ROS, and returns name -> class; may raise
+            ConfigError or NodeStartError.
+        args: the command line with the program's name.
 
     Returns:
         0 after a clean end, 1 after a failure, 2 for a wrong command line or parameter.
     """
-    args = sys.argv if args is None else args
-    if {"-h", "--help"} & set(_before_ros_args(args)):
-        print("\n\n".join(usage(executable) for executable, _ in nodes))
-        return EXIT_OK
-    stop = _Stop()
+    stop = Stop()
     # Python's own handlers instead of rclpy's: they raise nothing into a callback or a destructor,
     # so that a second Ctrl-C, too, only says once more what is being done already.
     for number in STOP_SIGNALS:
@@ -70,21 +98,29 @@ def run(nodes: Sequence[tuple[Executable, type[PerceptionNode]]], args: list[str
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:
-        return _usage_error(f"cannot start ROS: {error}")
+        return _say(f"cannot start ROS: {error}", EXIT_USAGE)
     try:
-        unknown = remove_ros_args(args)[1:]
-        if unknown:
-            return _usage_error(f"unknown arguments {unknown}; see --help")
-        return _run([node_class for _, node_class in nodes], stop)
+        return _run(choose(remove_ros_args(args)[1:]), stop)
+    except NodeStartError as error:
+        return _say(str(error), EXIT_FAILED)
     except NnPerceptionError as error:
-        return _usage_error(str(error))
+        return _say(str(error), EXIT_USAGE)
     finally:
         rclpy.try_shutdown()
 
 
+def asks_for_help(args: Sequence[str]) -> bool:
+    """Tell whether ``-h`` or ``--help`` stands before ``--ros-args``."""
+    own = args[: args.index("--ros-args")] if "--ros-args" in args else args
+    return bool({"-h", "--help"} & set(own))
+
+
 def usage(executable: Executable) -> str:
     """Return the text of ``--help``."""
-    rows = "\n".join(f"  {way:<10} {topic:<22} {what}" for way, topic, what in executable.topics)
+    width = max(len(topic) for _, topic, _ in executable.topics)
+    rows = "\n".join(
+        f"  {way:<10} {topic:<{width}} {what}" for way, topic, what in executable.topics
+    )
     return (
         f"usage: {executable.name} [--ros-args -p NAME:=VALUE ... -r FROM:=TO ... "
         "--params-file FILE]\n\n"
@@ -93,86 +129,62 @@ def usage(executable: Executable) -> str:
     )
 
 
-def _run(classes: Sequence[type[PerceptionNode]], stop: _Stop) -> int:
-    nodes: list[PerceptionNode] = []
-    control: _Control | None = None
+def _run(classes: Mapping[str, type[TableNode]], stop: Stop) -> int:
+    nodes: list[TableNode] = []
+    controls: list[ControlThread] = []
     try:
-        for node_class in classes:
-            nodes.append(node_class())
-        for node in nodes:
-            if not stop.requested:
-                node.autostart()
-        control = _Control(nodes, stop)
+        for name, node_class in classes.items():
+            nodes.append(_create(name, node_class))
+        _check_names(nodes)
+        controls += [ControlThread(node, stop) for node in nodes]
         # The main thread only waits: there a signal handler runs at once.
         stop.wait()
     finally:
         stop.request()
-        if control is not None and not control.join(STOP_TIMEOUT_S):
-            # A callback hangs in foreign code. Leaving the normal way would abort the process
-            # when the interpreter tears down what that callback uses.
-            print(f"a callback did not end within {STOP_TIMEOUT_S:.0f} s", file=sys.stderr)
-            sys.stderr.flush()
-            os._exit(EXIT_FAILED)
+        _join(controls)
         for node in nodes:
             node.destroy_node()
     return EXIT_OK
 
 
-class _Stop:
-    """The wish to end, which a signal handler may express at any moment, within another one, too.
+def _create(name: str, node_class: type[TableNode]) -> TableNode:
+    try:
+        return node_class(name=name)
+    except NnPerceptionError as error:
+        raise ConfigError(f"{name}: {error}") from None
+    except Exception as error:
+        traceback.print_exc()
+        raise NodeStartError(f"{name} could not be created: {error}") from error
 
-    Not a `threading.Event`: a handler that runs while its own thread is inside ``set`` or ``wait``
-    would wait for a lock that this very thread holds. `queue.SimpleQueue.put` is reentrant.
+
+def _check_names(nodes: Sequence[TableNode]) -> None:
+    """Refuse nodes that a remapping gave the same name: their services would be one another's.
+
+    Raises:
+        ConfigError: it did.
     """
-
-    def __init__(self) -> None:
-        self._requests: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self.requested = False
-
-    def request(self) -> None:
-        self.requested = True
-        self._requests.put(None)
-
-    def wait(self) -> None:
-        self._requests.get()
+    for name, count in Counter(node.get_fully_qualified_name() for node in nodes).items():
+        if count > 1:
+            raise ConfigError(
+                f"{count} nodes are named '{name}' by a remapping of __node: say NAME=EXECUTABLE, "
+                "or remap one node alone (-r NAME:__node:=OTHER)"
+            )
 
 
-class _Control:
-    """The executor of the nodes' parameters, transitions and timers, in a thread."""
-
-    def __init__(self, nodes: Sequence[PerceptionNode], stop: _Stop) -> None:
-        self._stop = stop
-        self._executor = SingleThreadedExecutor()
-        for node in nodes:
-            self._executor.add_node(node)
-        self._logger = nodes[0].get_logger()
-        self._thread = threading.Thread(target=self._spin, name="control", daemon=True)
-        self._thread.start()
-
-    def join(self, timeout_s: float) -> bool:
-        self._executor.wake()
-        self._thread.join(timeout_s)
-        if self._thread.is_alive():
-            return False
-        self._executor.shutdown()
-        return True
-
-    def _spin(self) -> None:
-        while not self._stop.requested and rclpy.ok():
-            try:
-                self._executor.spin_once(timeout_sec=SPIN_TIMEOUT_S)
-            except ExternalShutdownException:
-                break
-            except Exception:
-                # Such as a request that is not valid UTF-8. The stream must not end for it.
-                self._logger.error(f"a callback failed: {traceback.format_exc()}")
-        self._stop.request()
+def _join(controls: Sequence[ControlThread]) -> None:
+    for control in controls:
+        control.wake()
+    deadline_s = time.monotonic() + STOP_TIMEOUT_S
+    left = [one.name for one in controls if not one.join(max(0.0, deadline_s - time.monotonic()))]
+    if left:
+        # A callback hangs in foreign code. Leaving the normal way would abort the process when the
+        # interpreter tears down what that callback uses.
+        text = f"a callback of {', '.join(left)} did not end within {STOP_TIMEOUT_S:.0f} s"
+        code = _say(text, EXIT_FAILED)
+        sys.stderr.flush()
+        os._exit(code)
 
 
-def _before_ros_args(args: Sequence[str]) -> list[str]:
-    return list(args[: args.index("--ros-args")] if "--ros-args" in args else args)
-
-
-def _usage_error(text: str) -> int:
+def _say(text: str, code: int) -> int:
     print(text, file=sys.stderr)
-    return EXIT_USAGE
+    return code

@@ -6,27 +6,34 @@ from collections.abc import Mapping
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
 from nn_perception.errors import ConfigError
 from nn_perception.nodes import parameters
 from nn_perception.nodes.compat import answer_forbidden_transitions
 from nn_perception.nodes.declaration import check_set, declare
 
+SUCCESS = TransitionCallbackReturn.SUCCESS
+
 
 class TableNode(LifecycleNode):
     """Declares the rows of its table, and refuses what does not fit them, in words.
 
     Attributes:
-        executable: name of the node and key of its table; a subclass sets it.
+        executable: key of its table, and its name where none is given; a subclass sets it.
         table: its parameters by name.
     """
 
     executable = ""
 
-    def __init__(self, **kwargs: Any) -> None:
-        """Create the node; `declare_table` is for the subclass to call."""
-        super().__init__(self.executable, **kwargs)
+    def __init__(self, *, name: str | None = None, **kwargs: Any) -> None:
+        """Create the node; `declare_table` is for the subclass to call.
+
+        Args:
+            name: of the node; several of one executable may run in one process.
+            kwargs: of `rclpy.lifecycle.LifecycleNode`.
+        """
+        super().__init__(name or self.executable, **kwargs)
         answer_forbidden_transitions(self)
         self.table = parameters.index(parameters.TABLES[self.executable])
 
@@ -41,6 +48,11 @@ class TableNode(LifecycleNode):
     def value(self, name: str) -> Any:
         """Return the value of a parameter."""
         return self.get_parameter(name).value
+
+    def autostart(self) -> None:
+        """Configure and activate when the parameter ``autostart`` says so."""
+        if self.value("autostart") and self.trigger_configure() == SUCCESS:
+            self.trigger_activate()
 
     def set_parameters_atomically(self, parameter_list: list[Any]) -> SetParametersResult:
         """Refuse wrong types and unknown names in words; rclpy gives numbers and empty lists."""
