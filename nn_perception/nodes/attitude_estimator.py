@@ -10,7 +10,7 @@ from sensor_msgs.msg import Imu
 from nn_perception.inertial.cdr import ImuCdr
 from nn_perception.nodes.imu import ImuNode, check_finite, check_unit
 from nn_perception.nodes.model import ActiveModel
-from nn_perception.nodes.run import Executable, run
+from nn_perception.nodes.run import COMMON_TOPICS, Executable, run
 
 EXECUTABLE = Executable(
     name="attitude_estimator",
@@ -18,8 +18,7 @@ EXECUTABLE = Executable(
     topics=(
         ("subscribes", "imu/data_raw", "sensor_msgs/Imu, rate and acceleration"),
         ("publishes", "imu/data", "sensor_msgs/Imu, the same with orientation and its covariance"),
-        ("publishes", "~/active_model", "diagnostic_msgs/DiagnosticStatus (latched)"),
-        ("publishes", "/diagnostics", "diagnostic_msgs/DiagnosticArray"),
+        *COMMON_TOPICS,
     ),
 )
 

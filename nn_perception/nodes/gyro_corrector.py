@@ -11,7 +11,7 @@ from sensor_msgs.msg import Imu
 from nn_perception.inertial.cdr import ImuCdr
 from nn_perception.nodes.imu import ImuNode, check_finite
 from nn_perception.nodes.model import ActiveModel
-from nn_perception.nodes.run import Executable, run
+from nn_perception.nodes.run import COMMON_TOPICS, Executable, run
 
 EXECUTABLE = Executable(
     name="gyro_corrector",
@@ -20,8 +20,7 @@ EXECUTABLE = Executable(
         ("subscribes", "imu/data_raw", "sensor_msgs/Imu, rate and acceleration"),
         ("publishes", "imu/data_corrected", "sensor_msgs/Imu, the same with the corrected rate"),
         ("publishes", "imu/gyro_bias", "geometry_msgs/Vector3Stamped, estimated bias in rad/s"),
-        ("publishes", "~/active_model", "diagnostic_msgs/DiagnosticStatus (latched)"),
-        ("publishes", "/diagnostics", "diagnostic_msgs/DiagnosticArray"),
+        *COMMON_TOPICS,
     ),
 )
 

@@ -27,7 +27,7 @@ from nn_perception.nodes.debug_images import DebugImages
 from nn_perception.nodes.frame_gate import FrameGate
 from nn_perception.nodes.image_counts import ImageCounts
 from nn_perception.nodes.model import ActiveModel
-from nn_perception.nodes.run import Executable, run
+from nn_perception.nodes.run import COMMON_TOPICS, Executable, run
 from nn_perception.nodes.subscriptions import InputTopic
 from nn_perception.tasks.image_pipeline import BOXES, IMAGE
 from nn_perception.tasks.image_results import ClassificationResult, RegionsResult
@@ -45,8 +45,7 @@ EXECUTABLE = Executable(
         ("publishes", "detections", "vision_msgs/Detection2DArray (regions: detections, digits)"),
         ("publishes", "label_info", "vision_msgs/LabelInfo (latched)"),
         ("publishes", "~/debug/image", "sensor_msgs/Image, drawn only for subscribers"),
-        ("publishes", "~/active_model", "diagnostic_msgs/DiagnosticStatus (latched)"),
-        ("publishes", "/diagnostics", "diagnostic_msgs/DiagnosticArray"),
+        *COMMON_TOPICS,
     ),
 )
 

@@ -15,7 +15,7 @@ from nn_perception.errors import ConfigError
 from nn_perception.nodes.base import PerceptionNode
 from nn_perception.nodes.imu import ResultError
 from nn_perception.nodes.model import ActiveModel
-from nn_perception.nodes.run import Executable, run
+from nn_perception.nodes.run import COMMON_TOPICS, Executable, run
 from nn_perception.nodes.subscriptions import InputTopic
 from nn_perception.tasks.uwb.cdr import RangeCdr, odometry_from_cdr
 from nn_perception.tasks.uwb.pipeline import ODOM, RANGE
@@ -27,8 +27,7 @@ EXECUTABLE = Executable(
         ("subscribes", "uwb/range", "sensor_msgs/Range, frame_id is the anchor"),
         ("subscribes", "odom", "nav_msgs/Odometry, pose of the body in the anchors' frame"),
         ("publishes", "uwb/range_corrected", "sensor_msgs/Range, the same corrected, and variance"),
-        ("publishes", "~/active_model", "diagnostic_msgs/DiagnosticStatus (latched)"),
-        ("publishes", "/diagnostics", "diagnostic_msgs/DiagnosticArray"),
+        *COMMON_TOPICS,
     ),
 )
 
