@@ -84,7 +84,7 @@ def version() -> str:
 
 def data_files() -> list[tuple[str, list[str]]]:
     """Return what goes to share/: the package marker, package.xml, launch, config and models."""
-    patterns = ["launch/*.launch.py", "config/*.yaml", "config/*.xml", "config/*.json", "models/*/*"]
+    patterns = ["launch/*.launch.py", "config/*", "models/*/*"]
     found = {
         "share/ament_index/resource_index/packages": [f"resource/{PACKAGE}"],
         SHARE: ["package.xml"],
