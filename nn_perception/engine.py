@@ -22,7 +22,7 @@ Array = npt.NDArray[Any]
 BACKENDS = ("auto", "onnxruntime", "torch")
 PRECISIONS = ("float32", "half", "auto")
 
-NETWORKS: WeakCache[object] = WeakCache()
+NETWORKS: WeakCache[Any] = WeakCache()
 """Sessions and modules of this process. A key holds the network's bytes themselves, so that no two
 are ever taken for one another, whatever their bundles say."""
 
@@ -62,7 +62,7 @@ class OnnxEngine:
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         # Shared: `run` of a session may be called by several threads at a time.
         key = (self.backend, bundle.onnx, threads)
-        self._session: Any = NETWORKS.get(key, lambda: _create_session(bundle, threads))
+        self._session = NETWORKS.get(key, lambda: _create_session(bundle, threads))
         self._inputs = [node.name for node in self._session.get_inputs()]
         self._outputs = [node.name for node in self._session.get_outputs()]
         expected = [spec.name for spec in bundle.config.inputs]
@@ -82,7 +82,7 @@ class OnnxEngine:
             raise EngineError(f"ONNX Runtime refused the input: {_first_line(error)}") from None
 
 
-def _create_session(bundle: Bundle, threads: int) -> object:
+def _create_session(bundle: Bundle, threads: int) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -92,12 +92,11 @@ def _create_session(bundle: Bundle, threads: int) -> object:
     # Spinning worker threads would burn a core of a small robot between two frames.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        session: object = onnxruntime.InferenceSession(
+        return onnxruntime.InferenceSession(
             bundle.onnx, options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:
         raise BundleError(f"ONNX Runtime cannot load {bundle.name}: {_first_line(error)}") from None
-    return session
 
 
 def cuda_is_likely() -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +53,8 @@ def _shared_network(bundle: Bundle, device: torch.device, half: bool) -> torch.n
     spec = bundle.config.network
     arguments = json.dumps(spec.arguments, sort_keys=True)
     key = (TorchEngine.backend, bundle.tensors, spec.name, arguments, str(device), half)
-    return cast("torch.nn.Module", NETWORKS.get(key, build))
+    network: torch.nn.Module = NETWORKS.get(key, build)
+    return network
 
 
 class TorchEngine:

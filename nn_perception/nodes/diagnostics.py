@@ -9,6 +9,7 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from nn_perception.engine import NETWORKS
 from nn_perception.nodes.model import ActiveModel
 from nn_perception.nodes.statistics import Snapshot
 
@@ -92,7 +93,13 @@ def diagnostics(health: Health, stamp: Time) -> DiagnosticArray:
         message=message,
         hardware_id=health.model.engine.device if health.model else "none",
         values=_key_values(
-            {**_counts(health), **health.details, **_latencies(health), **_model(health.model)}
+            {
+                **_counts(health),
+                **health.details,
+                **_latencies(health),
+                **_model(health.model),
+                "networks_in_process": len(NETWORKS),
+            }
         ),
     )
     array = DiagnosticArray(status=[status])
