@@ -1,0 +1,409 @@
+"""All perception nodes at once at a robot's rates, in processes of their own, while models change.
+
+| stream | rate | answered by |
+|---|---|---|
+| images, in turn 640x480 rgb8 and 28x28 mono8 | 30 Hz | image_classifier |
+| samples of an IMU | 200 Hz | attitude_estimator and gyro_corrector |
+| UWB ranges, with a pose at 20 Hz | 480 Hz | uwb_corrector |
+
+Each node has two bundles, ``a`` and ``b``, with the same network and other numbers around it, so
+that an answer tells whose it is.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nn_perception.bench import BenchSettings
+from nn_perception.bench.ledger import Kept, Ledger
+from nn_perception.bench.streaming import quick_thread_switches, sleep_until, with_stamp
+from nn_perception.bench.uwb_live import radios
+from nn_perception.bundle import CONFIG_FILE, load_bundle
+from nn_perception.datasets.uwb_text import format_anchors, format_tags
+from nn_perception.share import shipped_model
+
+NAMES = ("a", "b")
+SHIPPED = {
+    "image_classifier": "digits",
+    "attitude_estimator": "attitude",
+    "gyro_corrector": "gyro",
+    "uwb_corrector": "uwb_trolley",
+}
+OUTPUTS = {
+    "classification": "image_classifier",
+    "imu/data": "attitude_estimator",
+    "imu/data_corrected": "gyro_corrector",
+    "imu/gyro_bias": "gyro_corrector",
+    "uwb/range_corrected": "uwb_corrector",
+}
+"""Topic of answers -> node."""
+ECHO = "echo/range"
+"""Answers of a process that sends the ranges back as they came: what the machine alone does."""
+BODY_M = (0.0, 0.0, 1.0)
+GAP_S = 10.0
+"""Between the stamps of two runs: every state begins anew."""
+
+
+class Source(NamedTuple):
+    """What is sent on a topic.
+
+    Attributes:
+        topic: where.
+        rate_hz: how often.
+        templates: serialised messages, sent in turn, each under a stamp of its own.
+        outputs: topics that answer each message.
+    """
+
+    topic: str
+    rate_hz: float
+    templates: Sequence[bytes]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Swap:
+    """One change of a model; times in ns of the system's clock.
+
+    Attributes:
+        node: which.
+        model: ``a`` or ``b``.
+        requested_ns: when it was asked for.
+        answered_ns: when the node had said yes or no.
+        reason: why not; empty: it was done.
+    """
+
+    node: str
+    model: str
+    requested_ns: int
+    answered_ns: int
+    reason: str
+
+
+def write_pair(root: Path, node: str, source: Path | None = None) -> Path:
+    """Write the bundles ``a`` and ``b`` of a node below ``root/NODE`` and return that directory."""
+    place = root / node
+    shutil.rmtree(place, ignore_errors=True)
+    for name in NAMES:
+        shutil.copytree(source or shipped_model(SHIPPED[node]), place / name)
+    path = place / "b" / CONFIG_FILE
+    config = json.loads(path.read_text(encoding="utf-8"))
+    _ALTER[node](config)
+    path.write_text(json.dumps(config, indent=1, sort_keys=True), encoding="utf-8")
+    return place
+
+
+def _alter_image(config: dict[str, Any]) -> None:
+    config["labels"] = [f"b{label}" for label in config["labels"]]
+    config["calibration"]["temperature"] *= 2.0
+
+
+def _alter_attitude(config: dict[str, Any]) -> None:
+    scales = config["calibration"]["variance_scales"]
+    config["calibration"]["variance_scales"] = [4.0 * scale for scale in scales]
+
+
+def _alter_gyro(config: dict[str, Any]) -> None:
+    rows = config["calibration"]["matrix"]
+    config["calibration"]["matrix"] = [[1.01 * value for value in row] for row in rows]
+
+
+def _alter_uwb(config: dict[str, Any]) -> None:
+    calibration = config["calibration"]
+    calibration["sigma_scale"] *= 2.0
+    for pair in (*calibration["pairs"], *calibration["means"]):
+        pair[2] += 0.01
+
+
+_ALTER = {
+    "image_classifier": _alter_image,
+    "attitude_estimator": _alter_attitude,
+    "gyro_corrector": _alter_gyro,
+    "uwb_corrector": _alter_uwb,
+}
+
+
+class Load:
+    """The running nodes, and what is sent to them.
+
+    Attributes:
+        sources: what is sent.
+        processes: name -> the process of one node, or of all.
+        client: the other end.
+        pairs: node -> directory of its two bundles.
+        parameters: node -> its parameters.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        processes: Mapping[str, Any],
+        client: Any,
+        pairs: Mapping[str, Path],
+        parameters: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        self.sources, self.processes, self.client = sources, processes, client
+        self.pairs, self.parameters = pairs, parameters
+        self.ledgers: dict[str, Ledger] = {}
+        self._model = dict.fromkeys(SHIPPED, NAMES[0])
+        self._stamp_ns = 0
+
+    def on_answer(self, topic: str, stamp_ns: int, answered_ns: int, raw: bytes) -> None:
+        """Account for an answer; called in the client's thread."""
+        ledger = self.ledgers.get(topic)
+        if ledger is not None:
+            ledger.answer(stamp_ns, answered_ns, raw)
+
+    def run(
+        self,
+        seconds: float,
+        swaps: int = 0,
+        keep: Mapping[str, Kept] | None = None,
+        alive: Callable[[], None] = lambda: None,
+    ) -> list[Swap]:
+        """Send for some seconds, and change models meanwhile, one node after the other.
+
+        Args:
+            seconds: how long.
+            swaps: changes in all, evenly spread.
+            keep: topic of answers -> see `Ledger`.
+            alive: called about each second, in the sending thread; may raise.
+
+        Returns:
+            The changes. `ledgers` tells what was answered.
+        """
+        topics = dict.fromkeys(topic for source in self.sources for topic in source.outputs)
+        self.ledgers = {topic: Ledger((keep or {}).get(topic, lambda *_: None)) for topic in topics}
+        self._stamp_ns += round(GAP_S * 1e9)
+        done: list[Swap] = []
+        stop = threading.Event()
+        swapper = threading.Thread(
+            target=self._swap, args=(seconds, swaps, done, stop), name="swapper", daemon=True
+        )
+        with quick_thread_switches():
+            swapper.start()
+            try:
+                self._send(seconds, alive)
+            finally:
+                stop.set()
+                swapper.join()
+            self._drain()
+        return done
+
+    def connect(self) -> None:
+        """Wait until the nodes are active and every output answers."""
+        self.client.wait_until_active()
+        deadline_s = time.monotonic() + 30.0
+        while True:
+            self.run(0.3)
+            silent = [topic for topic, ledger in self.ledgers.items() if not ledger.answered]
+            if not silent:
+                return
+            self._check()
+            if time.monotonic() > deadline_s:
+                raise TimeoutError(f"no answers on {', '.join(silent)}: see the logs of the nodes")
+
+    def _check(self) -> None:
+        for process in self.processes.values():
+            process.check_running()
+
+    def _send(self, seconds: float, alive: Callable[[], None]) -> None:
+        start_s, base_ns = time.monotonic() + 0.05, self._stamp_ns
+        # Of two that are due together the first source goes first: a pose before its ranges.
+        due = [(0.0, index, 0) for index in range(len(self.sources))]
+        checked_s = 0.0
+        while due[0][0] < seconds:
+            at_s, index, number = due[0]
+            source = self.sources[index]
+            stamp_ns = base_ns + round(at_s * 1e9)
+            raw = with_stamp(source.templates[number % len(source.templates)], stamp_ns)
+            sleep_until(start_s + at_s)
+            now_ns = time.time_ns()
+            for topic in source.outputs:
+                self.ledgers[topic].send(stamp_ns, now_ns)
+            self.client.publish(source.topic, raw)
+            heapq.heapreplace(due, ((number + 1) / source.rate_hz, index, number + 1))
+            if at_s - checked_s >= 1.0:
+                checked_s = at_s
+                alive()
+                self._check()
+        self._stamp_ns = base_ns + round(seconds * 1e9)
+
+    def _swap(
+        self, seconds: float, count: int, done: list[Swap], stop: threading.Event
+    ) -> None:
+        start_s, nodes = time.monotonic(), list(SHIPPED)
+        for number in range(count):
+            due_s = start_s + (number + 0.5) * seconds / count
+            if stop.wait(max(0.0, due_s - time.monotonic())):
+                return
+            node = nodes[number % len(nodes)]
+            model = NAMES[1 - NAMES.index(self._model[node])]
+            answered = threading.Event()
+            outcome: list[tuple[int, bool, str]] = []
+
+            def finished(ok: bool, reason: str, seen: Any = outcome, event: Any = answered) -> None:
+                seen.append((time.time_ns(), ok, reason))
+                event.set()
+
+            requested_ns = time.time_ns()
+            self.client.remotes[node].request_parameter("model", model, finished)
+            if not answered.wait(30.0):
+                done.append(Swap(node, model, requested_ns, time.time_ns(), "no answer in 30 s"))
+                continue
+            answered_ns, ok, reason = outcome[0]
+            done.append(Swap(node, model, requested_ns, answered_ns, "" if ok else reason or "?"))
+            if ok:
+                self._model[node] = model
+
+    def _drain(self, patience_s: float = 1.0) -> None:
+        """Wait for answers that are on their way, until none has come for some time."""
+        known, since_s = -1, time.monotonic()
+        while any(ledger.missing for ledger in self.ledgers.values()):
+            count = sum(ledger.answered for ledger in self.ledgers.values())
+            if count != known:
+                known, since_s = count, time.monotonic()
+            elif time.monotonic() - since_s > patience_s:
+                return
+            time.sleep(0.02)
+
+
+@contextmanager
+def mixed_load(settings: BenchSettings, *, one_process: bool = False) -> Iterator[Load]:
+    """Start all nodes and yield them, connected and warm.
+
+    Args:
+        settings: of the benchmark.
+        one_process: all nodes in the executable ``perception``, instead of one process each.
+    """
+    from nn_perception.nodes.load_client import LoadClient
+    from nn_perception.nodes.process import NodeProcess, enter_ros_environment
+
+    enter_ros_environment(settings.domain_id)
+    pairs = {node: write_pair(settings.work / "swap_models", node) for node in SHIPPED}
+    parameters = node_parameters(pairs)
+    start = partial(NodeProcess, domain_id=settings.domain_id)
+    with ExitStack() as stack:
+        processes: dict[str, Any] = {}
+        if one_process:
+            given = {f"{n}:{key}": v for n, values in parameters.items() for key, v in values.items()}
+            log = settings.work / "perception.log"
+            processes["perception"] = stack.enter_context(
+                start("perception", log=log, parameters=given, arguments=tuple(parameters))
+            )
+        else:
+            for node, values in parameters.items():
+                log = settings.work / f"{node}.log"
+                processes[node] = stack.enter_context(start(node, log=log, parameters=values))
+        processes["echo"] = stack.enter_context(
+            start(
+                "echo",
+                log=settings.work / "echo.log",
+                arguments=("--uwb",),
+                remappings={"uwb/range_corrected": ECHO},
+            )
+        )
+        sources = make_sources(pairs["uwb_corrector"] / "a")
+        load = Load(sources, processes, None, pairs, parameters)
+        inputs, outputs = _message_classes()
+        load.client = stack.enter_context(
+            LoadClient(
+                list(SHIPPED),
+                inputs=inputs,
+                outputs=outputs,
+                on_answer=load.on_answer,
+                alive=load._check,
+            )
+        )
+        load.connect()
+        load.run(2.0)  # warms caches and the transport up
+        yield load
+
+
+def node_parameters(pairs: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
+    """Return the parameters of each node; with those of UWB its site's anchors and one tag."""
+    own: dict[str, dict[str, Any]] = {node: {} for node in pairs}
+    own["image_classifier"] = {"queue_size": 10, "keep_percent": 100.0}
+    tag, anchors = _radios(pairs["uwb_corrector"] / NAMES[0])
+    own["uwb_corrector"] = {
+        "anchors": format_anchors(anchors),
+        "tags": format_tags({tag: (0.0, 0.0, 0.0)}),
+        "outlier_gate_sigma": 0.0,
+    }
+    return {
+        node: {"model_root": str(place.resolve()), "model": NAMES[0], **own[node]}
+        for node, place in pairs.items()
+    }
+
+
+def _radios(bundle: Path) -> tuple[str, Any]:
+    tags, anchors = radios(load_bundle(bundle))
+    return tags[0], anchors
+
+
+def make_sources(uwb_bundle: Path) -> list[Source]:
+    """Return what is sent; the pose first."""
+    from nn_perception.nodes.camera_client import frame
+    from nn_perception.nodes.imu_client import sample
+    from nn_perception.nodes.uwb_client import pose, range_to
+
+    draws = np.random.default_rng(0)
+    frames = []
+    for _ in range(4):
+        frames.append(frame(0, draws.integers(0, 256, (480, 640, 3), np.uint8), "rgb8"))
+        frames.append(frame(0, draws.integers(0, 256, (28, 28), np.uint8), "mono8"))
+    turns = 2.0 * np.pi * np.arange(400) / 400
+    samples = [
+        sample(0, (0.5 * np.sin(t), 0.3 * np.cos(t), 0.1), (np.sin(t), np.cos(t), 9.7))
+        for t in turns
+    ]
+    ranges = [
+        range_to(0, name, float(np.linalg.norm(np.subtract(BODY_M, anchor.position_m))))
+        for name, anchor in _radios(uwb_bundle)[1].items()
+    ]
+    return [
+        Source("odom", 20.0, [pose(0, BODY_M)], ()),
+        Source("imu/data_raw", 200.0, samples, ("imu/data", "imu/data_corrected", "imu/gyro_bias")),
+        Source("uwb/range", 480.0, ranges, ("uwb/range_corrected", ECHO)),
+        Source("image_raw", 30.0, frames, ("classification",)),
+    ]
+
+
+def _message_classes() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return topic -> message class of inputs and outputs."""
+    from geometry_msgs.msg import Vector3Stamped
+    from nav_msgs.msg import Odometry
+    from sensor_msgs.msg import Image, Imu, Range
+    from vision_msgs.msg import Classification
+
+    inputs = {"odom": Odometry, "imu/data_raw": Imu, "uwb/range": Range, "image_raw": Image}
+    outputs = {
+        "classification": Classification,
+        "imu/data": Imu,
+        "imu/data_corrected": Imu,
+        "imu/gyro_bias": Vector3Stamped,
+        "uwb/range_corrected": Range,
+        ECHO: Range,
+    }
+    return inputs, outputs
+
+
+def accounts(ledgers: Iterable[Ledger]) -> tuple[int, int, int]:
+    """Return messages sent, lost, and answered twice or without being sent, of several ledgers."""
+    known = list(ledgers)
+    return (
+        sum(ledger.sent for ledger in known),
+        sum(ledger.missing for ledger in known),
+        sum(ledger.twice + ledger.strays for ledger in known),
+    )
