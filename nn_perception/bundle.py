@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nn_perception.bundle_checks import check_config, check_onnx, check_tensors
+from nn_perception.bundle_files import BundleDirectory
 from nn_perception.config import from_mapping
 from nn_perception.errors import BundleError, ConfigError
 from nn_perception.weak_cache import WeakCache
@@ -23,9 +26,12 @@ CONFIG_FILE = "config.json"
 TENSORS_FILE = "model.safetensors"
 ONNX_FILE = "model.onnx"
 CARD_FILE = "README.md"
+SIGNATURE_FILE = "config.json.sig"
 
-MAX_CONFIG_BYTES = 4 << 20
+MAX_CONFIG_BYTES = 1 << 20
 MAX_MODEL_BYTES = 512 << 20
+MAX_SIGNATURE_BYTES = 4096
+_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -94,13 +100,23 @@ _FILES: WeakCache[_Files] = WeakCache()
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle, its files in memory, so that what runs is what was verified."""
+    """A verified bundle, its files in memory, so that what runs is what was verified.
+
+    Attributes:
+        path: of its directory, links resolved.
+        id: the start of the sha256 of its config.json.
+        config: what config.json says.
+        tensors: of model.safetensors.
+        onnx: of model.onnx.
+        signer: id of the trusted key that signed it; empty when no signature was asked for.
+    """
 
     path: Path
     id: str
     config: BundleConfig
     tensors: bytes
     onnx: bytes
+    signer: str = ""
     _held: _Files | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -119,89 +135,109 @@ class Bundle:
         return self.config.labels
 
 
-def load_bundle(path: Path | str, *, task: str | None = None) -> Bundle:
+def load_bundle(
+    path: Path | str,
+    *,
+    task: str | None = None,
+    trusted_keys: Path | str | None = None,
+    model_root: Path | str | None = None,
+) -> Bundle:
     """Load and verify a bundle.
 
     Args:
         path: the bundle's directory.
         task: when given, the task that the bundle must be for.
+        trusted_keys: when given, one of these keys must have signed the bundle: a file with a
+            public key, or a directory of such files (see `bundle_signature`).
+        model_root: when given, ``path`` is one that `resolve_model` gave, and no link is followed
+            from here on, so that nobody can put another directory in its place meanwhile.
 
     Raises:
         BundleError: the directory or a file is missing or truncated, a hash differs, the format
-            is newer than this package knows, the task is another one, or a file is not what its
-            name says.
+            is newer than this package knows, the task is another one, a file is not what its
+            name says or beyond the limits, or the signature is missing or not of a trusted key.
+        ConfigError: the trusted keys cannot be read, or ``cryptography`` is not installed.
     """
-    path = Path(path)
+    path = Path(path).resolve() if model_root is None else Path(path)
     if not path.is_dir():
         raise BundleError(
             f"no bundle at {path}: expected a directory with {CONFIG_FILE}, {TENSORS_FILE} and "
             f"{ONNX_FILE}; 'nn-perception train' writes one"
         )
-    raw = _read(path / CONFIG_FILE, MAX_CONFIG_BYTES)
-    config = _parse_config(path, raw)
-    if task is not None and config.task != task:
-        raise BundleError(
-            f"{path.name} is a bundle for the task '{config.task}', expected '{task}': "
-            f"choose a model trained with 'nn-perception train {task}'"
-        )
-    tensors, onnx = (_read_verified(path, config, name) for name in (TENSORS_FILE, ONNX_FILE))
-    _check_safetensors(path / TENSORS_FILE, tensors)
-    _check_onnx(path / ONNX_FILE, onnx)
-    # Read and verified anew each time; of equal files one copy stays, whoever holds a bundle.
-    held = _FILES.get((tensors, onnx), lambda: _Files(tensors, onnx))
-    identity = hashlib.sha256(raw).hexdigest()[:12]
-    return Bundle(path.resolve(), identity, config, held.tensors, held.onnx, held)
+    with BundleDirectory(path, None if model_root is None else Path(model_root).resolve()) as files:
+        raw = files.read(CONFIG_FILE, MAX_CONFIG_BYTES)
+        signer = "" if trusted_keys is None else _verify_signature(files, raw, trusted_keys)
+        config = _parse_config(path, raw)
+        if task is not None and config.task != task:
+            raise BundleError(
+                f"{path.name} is a bundle for the task '{config.task}', expected '{task}': "
+                f"choose a model trained with 'nn-perception train {task}'"
+            )
+        tensors = _read_verified(files, config, TENSORS_FILE)
+        onnx = _read_verified(files, config, ONNX_FILE)
+    _check(path / CONFIG_FILE, check_config, config)
+    _check(path / TENSORS_FILE, check_tensors, tensors)
+    _check(path / ONNX_FILE, check_onnx, onnx, config)
+    return Bundle(path, hashlib.sha256(raw).hexdigest()[:12], config, tensors, onnx, signer)
 
 
 def resolve_model(name: str, model_root: Path | str) -> Path:
     """Return the directory of the model ``name`` below ``model_root``.
 
     Raises:
-        BundleError: the name is empty, or its path (links followed) leaves ``model_root``.
+        BundleError: the name is empty or none of a path, or its path (links followed) leaves
+            ``model_root``.
     """
-    root = Path(model_root).resolve()
     if not name:
         raise BundleError("the model name is empty; expected the name of a bundle below model_root")
+    shown = repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}...")
     if "\0" in name:
-        raise BundleError("the model name holds a NUL character")
-    resolved = (root / name).resolve()
+        raise BundleError(f"the model name {shown} holds a NUL character")
+    try:
+        root = Path(model_root).resolve()
+        resolved = (root / name).resolve()
+        is_directory = resolved.is_dir()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, no UTF-8, links in a circle
+        raise BundleError(f"the model name {shown} cannot be a path: {error!s:.200}") from None
     if not resolved.is_relative_to(root) or resolved == root:
         raise BundleError(
-            f"the model '{name}' lies outside model_root ({root}): move the bundle below it, or "
+            f"the model {shown} lies outside model_root ({root}): move the bundle below it, or "
             "start the node with another model_root"
         )
-    if not resolved.is_dir():
+    if not is_directory:
         there = sorted(child.parent.name for child in root.glob(f"*/{CONFIG_FILE}"))
         raise BundleError(
-            f"no model '{name}' below model_root ({root}); there are: {', '.join(there) or 'none'}"
+            f"no model {shown} below model_root ({root}); there are: {', '.join(there) or 'none'}"
         )
     return resolved
 
 
-def _read(path: Path, limit: int) -> bytes:
+def _verify_signature(files: BundleDirectory, raw: bytes, trusted_keys: Path | str) -> str:
+    from nn_perception.bundle_signature import load_keys, verify_signature
+
+    keys = load_keys(trusted_keys)
+    text = files.read(SIGNATURE_FILE, MAX_SIGNATURE_BYTES) if files.has(SIGNATURE_FILE) else None
     try:
-        size = path.stat().st_size
-        if size > limit:
-            raise BundleError(f"{path} has {size} bytes, more than the limit of {limit}")
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise BundleError(
-            f"cannot read {path}: {error.strerror or error}; the bundle is incomplete, copy or "
-            "train it again"
-        ) from None
-    if len(data) > limit:
-        raise BundleError(f"{path} grew beyond the limit of {limit} bytes while it was read")
-    return data
+        return verify_signature(raw, text, keys)
+    except BundleError as error:
+        raise BundleError(f"{files.path.name}: {error}") from None
+
+
+def _check(path: Path, check: Callable[..., object], *arguments: object) -> None:
+    """Put the file's name before what is wrong with it."""
+    try:
+        check(*arguments)
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}") from None
 
 
 def _parse_config(path: Path, raw: bytes) -> BundleConfig:
     try:
-        values = json.loads(raw)
+        values = json.loads(raw, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError):
         raise BundleError(
-            f"{path / CONFIG_FILE} is not valid JSON: it is truncated or damaged; copy the bundle "
-            "again"
+            f"{path / CONFIG_FILE} is not valid JSON with finite numbers: it is truncated or "
+            "damaged; copy the bundle again"
         ) from None
     if not isinstance(values, Mapping):
         raise BundleError(f"{path / CONFIG_FILE} does not hold a JSON object")
@@ -221,14 +257,23 @@ def _parse_config(path: Path, raw: bytes) -> BundleConfig:
         raise BundleError(f"{path / CONFIG_FILE}: {error}") from None
 
 
-def _read_verified(path: Path, config: BundleConfig, name: str) -> bytes:
+def _finite(text: str) -> float:
+    """Read a number; Python's reader also takes NaN, Infinity and 1e999."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _read_verified(files: BundleDirectory, config: BundleConfig, name: str) -> bytes:
+    path = files.path
     try:
         expected = from_mapping(FileSpec, config.files[name])
     except (KeyError, ConfigError, AttributeError):
         raise BundleError(
             f"{path / CONFIG_FILE} does not name the size and hash of {name}"
         ) from None
-    data = _read(path / name, MAX_MODEL_BYTES)
+    data = files.read(name, MAX_MODEL_BYTES)
     if len(data) != expected.bytes:
         raise BundleError(
             f"{path / name} has {len(data)} bytes, its config.json says {expected.bytes}: the copy "
@@ -240,37 +285,3 @@ def _read_verified(path: Path, config: BundleConfig, name: str) -> bytes:
             "damaged, copy or train the bundle again"
         )
     return data
-
-
-def _check_safetensors(path: Path, data: bytes) -> None:
-    """Check the framing of a safetensors file: 8 bytes of length, a JSON header, the tensors."""
-    _refuse_archives(path, data)
-    length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or length > len(data) - 8:
-        raise BundleError(f"{path} is not a safetensors file: its header is cut off")
-    try:
-        header = json.loads(data[8 : 8 + length])
-        ends = [spec["data_offsets"][1] for key, spec in header.items() if key != "__metadata__"]
-        complete = max(ends, default=0) == len(data) - 8 - length
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
-        raise BundleError(f"{path} is not a safetensors file: its header cannot be read") from None
-    if not complete:
-        raise BundleError(f"{path}: its tensors do not fill the file as its header says")
-
-
-def _check_onnx(path: Path, data: bytes) -> None:
-    _refuse_archives(path, data)
-    # A ModelProto starts with field 1 (ir_version), a varint.
-    if data[:1] != b"\x08":
-        raise BundleError(f"{path} is not an ONNX model")
-
-
-def _refuse_archives(path: Path, data: bytes) -> None:
-    # A pickle opens with 0x80, its protocol and no zeros: a safetensors header of 128 bytes has
-    # that first byte, too, but as the low one of an 8-byte length.
-    is_pickle = data[:1] == b"\x80" and data[4:8] != bytes(4)
-    if is_pickle or data[:4] == b"PK\x03\x04":
-        raise BundleError(
-            f"{path} looks like a pickle or a torch archive, which could run code when loaded; "
-            "only safetensors and ONNX are accepted"
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import hashlib
 import json
@@ -26,6 +27,8 @@ from nn_perception.bundle import (
 from nn_perception.config import to_mapping
 from nn_perception.errors import BundleError
 
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux, renameat2(2)
+
 
 def save_bundle(
     path: Path | str,
@@ -36,10 +39,10 @@ def save_bundle(
     card: str = "",
     extra: Mapping[str, bytes] | None = None,
 ) -> Bundle:
-    """Write a bundle beside its final name, rename it into place, and load it back.
+    """Write a bundle beside its final name, load it back, and rename it into place.
 
     ``config.files`` is filled in here. An older bundle of the same name is replaced; a reader
-    sees the old or the new one, never half of one.
+    sees the old or the new one, never half of one, and none that nobody could load.
 
     Args:
         path: the bundle's directory.
@@ -50,7 +53,8 @@ def save_bundle(
         extra: further files (relative name -> content) that travel along and are not verified.
 
     Raises:
-        BundleError: the directory cannot be written, or holds something that is no bundle.
+        BundleError: the directory cannot be written, or holds something that is no bundle, or the
+            bundle could not be loaded, such as one with weights that are not finite.
     """
     path = Path(path)
     files = {name: _describe(data) for name, data in ((TENSORS_FILE, tensors), (ONNX_FILE, onnx))}
@@ -71,12 +75,16 @@ def save_bundle(
         for name, data in content.items():
             _write_synced(work / name, data)
         os.chmod(work, 0o755)  # mkdtemp makes it private
+        try:
+            bundle = load_bundle(work)
+        except BundleError as error:
+            raise BundleError(str(error).replace(str(work.resolve()), str(path))) from None
         _rename_into_place(work, path)
     except OSError as error:
         raise BundleError(f"cannot write the bundle {path}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return load_bundle(path)
+    return dataclasses.replace(bundle, path=path.resolve())
 
 
 def add_to_card(path: Path, section: str, text: str) -> None:
@@ -91,9 +99,23 @@ def add_to_card(path: Path, section: str, text: str) -> None:
     heading = f"## {section}\n"
     try:
         before = card.read_text(encoding="utf-8").split(heading)[0] if card.is_file() else ""
-        _write_synced(card, f"{before.rstrip()}\n\n{heading}\n{text.strip()}\n".encode())
+        write_whole(card, f"{before.rstrip()}\n\n{heading}\n{text.strip()}\n".encode())
     except OSError as error:
         raise BundleError(f"cannot write {card}: {error.strerror or error}") from None
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Replace a file's content as a whole: a reader sees the old or the new one.
+
+    Raises:
+        OSError: it cannot be written; the old content stays.
+    """
+    work = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        _write_synced(work, data)
+        work.replace(path)
+    finally:
+        work.unlink(missing_ok=True)
 
 
 def _describe(data: bytes) -> dict[str, Any]:
@@ -109,9 +131,11 @@ def _write_synced(path: Path, data: bytes) -> None:
 
 
 def _rename_into_place(work: Path, path: Path) -> None:
-    """Replace ``path`` by ``work``; a directory cannot be renamed over a full one in one step."""
+    """Replace ``path`` by ``work``, in one step where the system can exchange two names."""
     if not path.exists():
         work.rename(path)
+        return
+    if _exchange(work, path):  # what was replaced now lies at ``work``, which the caller removes
         return
     old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
     path.rename(old / "bundle")
@@ -122,3 +146,18 @@ def _rename_into_place(work: Path, path: Path) -> None:
         raise
     finally:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Let two directories change names; False where the kernel or the file system cannot.
+
+    Otherwise a process killed between two renames would leave no bundle at all.
+    """
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    names = (os.fsencode(first), os.fsencode(second))
+    here = ctypes.c_int(_AT_FDCWD)
+    answer = renameat2(here, names[0], here, names[1], ctypes.c_uint(_RENAME_EXCHANGE))
+    return bool(answer == 0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rcl_interfaces.msg import SetParametersResult
 
-from nn_perception.errors import NnPerceptionError
+from nn_perception.errors import ConfigError, NnPerceptionError
 from nn_perception.nodes.declaration import check_set
 from nn_perception.nodes.inference import Inference
 from nn_perception.nodes.model import MODEL_PARAMETERS, ActiveModel, build_model, verify_model
@@ -46,7 +46,8 @@ class HotSwap:
             NnPerceptionError: any of this failed.
         """
         node = self._node
-        model = build_model(node.task, node.values(changes), node.settings)
+        serves = self._inference.model is not None
+        model = build_model(node.task, node.values(changes), node.settings, serves)
         node.check_model(model)
         return model
 
@@ -55,10 +56,19 @@ class HotSwap:
         try:
             check_set(self._node, self._node.table, changes)
             if self._rebuilding & changes.keys():
+                self._check_allowed(changes)
                 self._change_model(changes)
         except Exception as error:
             return SetParametersResult(successful=False, reason=self._refuse(changes, error))
         return SetParametersResult(successful=True)
+
+    def _check_allowed(self, changes: Mapping[str, Any]) -> None:
+        if not self._node.value("allow_model_changes"):
+            names = ", ".join(sorted(self._rebuilding & changes.keys()))
+            raise ConfigError(
+                f"{names} cannot be set: this node was started with allow_model_changes false, so "
+                "that its model stays; start it anew with another one"
+            )
 
     def _change_model(self, changes: Mapping[str, Any]) -> None:
         """Build the new model while the old one serves, then replace it between two messages."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from nn_perception.bundle import Bundle, load_bundle, resolve_model
 from nn_perception.engine import Engine
+from nn_perception.engine_trial import try_network
 from nn_perception.errors import ConfigError
 from nn_perception.share import shipped_models
 from nn_perception.tasks import Task
@@ -61,20 +62,27 @@ def check_task(task: Task, executable: str, message_types: Iterable[str]) -> Non
         )
 
 
-def build_model(task: Task, values: Mapping[str, Any], settings: Iterable[str] = ()) -> ActiveModel:
+def build_model(
+    task: Task, values: Mapping[str, Any], settings: Iterable[str] = (), trial: bool = False
+) -> ActiveModel:
     """Verify the bundle, build its engine and pipeline, and warm them up.
 
     Args:
         task: the task that the bundle must be for.
-        values: the parameters ``model``, ``model_root``, ``device``, ``backend``, ``threads``,
-            ``precision`` where the node has it, and the settings.
+        values: the parameters of every node, ``precision`` where the node has it, and the
+            settings.
         settings: names of those parameters that the pipeline takes as keyword arguments.
+        trial: whether a network that this process has not yet run is first run in a process of its
+            own, since another model serves here, which must not go down with this one.
 
     Raises:
         NnPerceptionError: any of this failed; the message says why and what to do.
     """
+    bundle = verify_model(task, values)
+    if trial:
+        try_network(bundle)
     pipeline = open_pipeline(
-        verify_model(task, values),
+        bundle,
         device=values["device"],
         threads=values["threads"],
         backend=values["backend"],
@@ -85,13 +93,34 @@ def build_model(task: Task, values: Mapping[str, Any], settings: Iterable[str] =
 
 
 def verify_model(task: Task, values: Mapping[str, Any]) -> Bundle:
-    """Find the bundle below ``model_root`` and verify its files.
+    """Find the bundle below ``model_root`` and verify its files, and its signature if required.
 
     Raises:
-        BundleError: it is missing, damaged, foreign, or outside ``model_root``.
+        BundleError: it is missing, damaged, foreign, outside ``model_root``, or not signed by a
+            trusted key where that is required.
+        ConfigError: a signature is required and there are no trusted keys.
     """
-    root = Path(values["model_root"]) if values["model_root"] else shipped_models()
-    return load_bundle(resolve_model(_name(task, values), root.expanduser()), task=task.name)
+    # The package's own models may be links (colcon build --symlink-install); others may not.
+    chosen = values["model_root"]
+    root = Path(chosen).expanduser() if chosen else shipped_models()
+    path = resolve_model(_name(task, values), root)
+    return load_bundle(
+        path,
+        task=task.name,
+        trusted_keys=_trusted_keys(values),
+        model_root=root if chosen else None,
+    )
+
+
+def _trusted_keys(values: Mapping[str, Any]) -> str | None:
+    if not values["require_signature"]:
+        return None
+    if not values["trusted_keys"]:
+        raise ConfigError(
+            "require_signature is true and trusted_keys names no key: give a file or directory of "
+            "public keys ('nn-perception sign --new-key FILE' writes FILE.pub)"
+        )
+    return str(values["trusted_keys"])
 
 
 def _name(task: Task, values: Mapping[str, Any]) -> str:
