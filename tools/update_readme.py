@@ -8,13 +8,14 @@ from nn_perception.nodes import (
     attitude_estimator,
     gyro_corrector,
     image_classifier,
+    trainer,
     uwb_corrector,
 )
 from nn_perception.nodes.parameter_text import markdown_table
 from nn_perception.nodes.parameters import TABLES, own_rows
 
 README = Path(__file__).parent.parent / "README.md"
-NODES = (image_classifier, attitude_estimator, gyro_corrector, uwb_corrector)
+NODES = (image_classifier, attitude_estimator, gyro_corrector, uwb_corrector, trainer)
 
 
 def blocks() -> dict[str, str]:

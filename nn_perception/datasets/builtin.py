@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from nn_perception.datasets.arrays import ImageSet, UInt8Array, stratified_split
 from nn_perception.errors import DatasetError
 
+BUILTIN = "builtin"
+"""Stands for a path wherever digits are asked for."""
+
 SIZE_PX = 28
 BOX_PX = 20
 TEST_FRACTION = 0.2

@@ -47,13 +47,16 @@ def training_recordings(data: Path | None, folders: Sequence[str]) -> list[ImuSe
 
     Args:
         data: a path for `load_imu_data`, or a directory with some of ``folders`` in it. None:
-            ``$NN_PERCEPTION_DATA``, and simulated ones where that is not set.
+            ``$NN_PERCEPTION_DATA``, and simulated ones where that is not set. The word
+            ``simulated`` gives the latter in any case.
         folders: names of directories to look into, where they are there.
 
     Raises:
         DatasetError: see `load_imu_data`, or ``$NN_PERCEPTION_DATA`` is no directory.
     """
     root = data_from_environment() if data is None else data
+    if str(root) == SIMULATED and not Path(SIMULATED).exists():
+        return simulated_recordings(TRAINING_SEEDS)
     if root is None:
         LOGGER.warning(
             "no recordings given (--data, $%s): training on simulated motion", DATA_VARIABLE

@@ -51,12 +51,15 @@ def training_uwb(data: Path | None) -> list[UwbSequence]:
 
     Args:
         data: a path for `load_uwb_data`, or a directory with a folder `FOLDER` in it. None:
-            ``$NN_PERCEPTION_DATA``, and simulated ones where that is not set.
+            ``$NN_PERCEPTION_DATA``, and simulated ones where that is not set. The word
+            ``simulated`` gives the latter in any case.
 
     Raises:
         DatasetError: see `load_uwb_data`, or ``$NN_PERCEPTION_DATA`` is no directory.
     """
     root = data_from_environment() if data is None else Path(data)
+    if str(root) == SIMULATED and not Path(SIMULATED).exists():
+        return simulated_uwb(TRAINING_SEEDS)
     if root is None:
         LOGGER.warning(
             "no recordings given (--data, $%s): training on simulated ranges", DATA_VARIABLE

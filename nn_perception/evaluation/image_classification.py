@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from nn_perception.datasets.arrays import ImageSet
 from nn_perception.datasets.bags import classification_message
+from nn_perception.datasets.builtin import BUILTIN, load_builtin_digits
 from nn_perception.datasets.images import load_image_set
 from nn_perception.errors import ConfigError, DatasetError
 from nn_perception.evaluation.classification import ClassificationMetrics, classification_metrics
@@ -23,6 +24,7 @@ from nn_perception.evaluation.per_source import SourceFigures, accuracy_per_sour
 from nn_perception.evaluation.recording import write_results
 from nn_perception.evaluation.regions import RegionsEvaluation
 from nn_perception.evaluation.report import write_classification_report
+from nn_perception.evaluation.score import Score
 from nn_perception.messages import decode_image, stamp_ns
 from nn_perception.tasks.classification import converter, prepare_image
 from nn_perception.tasks.image_pipeline import IMAGE, ImageClassificationPipeline
@@ -70,6 +72,7 @@ class ClassificationEvaluation:
         source: what `evaluate_data` was given, in words.
         truth: the label topic: one hypothesis per image, matched by the header's stamp.
         progress_unit: what `evaluate_data` counts.
+        score: by which bundles are compared.
         result_type: message type of `to_message`.
         result_topic: where `to_message` is recorded.
         per_source: figures of `evaluate_images` by source; empty where the data name none.
@@ -78,6 +81,7 @@ class ClassificationEvaluation:
 
     truth: ClassVar[tuple[InputSpec, ...]] = (InputSpec("label", (LABEL_TYPE,), "every"),)
     progress_unit: ClassVar[str] = "picture"
+    score: ClassVar[Score] = Score("accuracy", higher_is_better=True, unit="1", count="n")
     result_type = LABEL_TYPE
     result_topic = "/classification"
 
@@ -161,12 +165,14 @@ class ClassificationEvaluation:
         """Classify a labelled set of pictures (its test split where it has one).
 
         Args:
-            path: see `load_image_set`.
+            path: see `load_image_set`; the word ``builtin``: the digits of scikit-learn.
             on_progress: called with the number of pictures done since the last call.
 
         Raises:
             DatasetError: the set is damaged, or has a class that the model does not know.
         """
+        if str(path) == BUILTIN and not Path(path).exists():
+            return self.evaluate_images(load_builtin_digits("test"), on_progress)
         labels = self.pipeline.bundle.labels
         convert = converter(self.pipeline.preprocessing)
         data = load_image_set(path, class_names=labels, convert=convert)

@@ -27,6 +27,7 @@ from nn_perception.evaluation.imu_outcome import (
 from nn_perception.evaluation.imu_recording import ImuRecording
 from nn_perception.evaluation.imu_report import write_imu_report
 from nn_perception.evaluation.latency import LatencyRecorder
+from nn_perception.evaluation.score import Score
 from nn_perception.evaluation.tum import write_tum
 from nn_perception.inertial.cdr import reading_from_cdr
 from nn_perception.inertial.readings import ImuReading
@@ -49,6 +50,7 @@ class ImuEvaluation(ABC):
         raw_types: message types that come serialised in a replay.
         progress_unit: what `evaluate_data` counts.
         headline: the figure that recordings are ordered by.
+        with_baselines: whether others are computed beside; False where the model alone counts.
         names: words for each figure, for people.
         rivals: baselines in pictures, the most important first.
     """
@@ -61,6 +63,7 @@ class ImuEvaluation(ABC):
     raw_types: ClassVar[tuple[str, ...]] = (IMU, POSE)
     progress_unit: ClassVar[str] = "sample"
     headline: ClassVar[str]
+    with_baselines = True
     names: ClassVar[Mapping[str, str]]
     rivals: ClassVar[tuple[str, ...]]
 
@@ -72,6 +75,11 @@ class ImuEvaluation(ABC):
         self._recording = ImuRecording()
         self._kept: list[tuple[int, bytes, Any]] | None = [] if keep_results else None
         self._outcomes: dict[str, Outcome] | None = None
+
+    @property
+    def score(self) -> Score:
+        """By which bundles are compared: the headline, in degrees."""
+        return Score(f"{self.headline}.mean", higher_is_better=False, unit="deg", count="samples")
 
     # What a task says.
 
@@ -136,7 +144,7 @@ class ImuEvaluation(ABC):
     def judge(self, outcome: Outcome) -> Outcome:
         """Add the baselines of a recording."""
         sequence, shown = outcome.sequence, outcome.shown
-        methods, self.left_out = self.baselines()
+        methods, self.left_out = self.baselines() if self.with_baselines else ({}, {})
         outcome.errors_deg[MODEL] = self.compare(outcome.orientation_xyzw, sequence)[2][shown]
         for name, baseline in methods.items():
             if name.endswith("_with_delay") and sequence.sensor_delay_s == 0.0:

@@ -31,6 +31,7 @@ from nn_perception.evaluation.regions_report import (
     draw_errors,
     write_regions_report,
 )
+from nn_perception.evaluation.score import Score
 from nn_perception.messages import decode_image, stamp_ns
 from nn_perception.tasks.pipeline import InputSpec
 
@@ -49,6 +50,7 @@ class RegionsEvaluation:
     Attributes:
         source: what was evaluated, in words.
         truth: true boxes of each frame, matched by the header's stamp.
+        score: by which bundles are compared.
         result_type: message type of `to_message`.
         result_topic: where `to_message` is recorded.
         frames: counts of each compared frame by its stamp in nanoseconds.
@@ -56,6 +58,7 @@ class RegionsEvaluation:
 
     truth: ClassVar[tuple[InputSpec, ...]] = (InputSpec("truth", (DETECTION_ARRAY,), "every"),)
     progress_unit: ClassVar[str] = "frame"
+    score: ClassVar[Score] = Score("f1", higher_is_better=True, unit="1", count="frames")
     result_type = DETECTION_ARRAY
     result_topic = "/detections"
 

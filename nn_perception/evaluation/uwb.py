@@ -15,7 +15,8 @@ from nn_perception.datasets.uwb_data import load_uwb_data
 from nn_perception.errors import DatasetError
 from nn_perception.evaluation.html_page import plain
 from nn_perception.evaluation.latency import LatencyRecorder
-from nn_perception.evaluation.uwb_methods import METHODS, ConstantModel, methods_of
+from nn_perception.evaluation.score import Score
+from nn_perception.evaluation.uwb_methods import LEARNED, METHODS, ConstantModel, methods_of
 from nn_perception.evaluation.uwb_outcome import (
     NOTES,
     UwbOutcome,
@@ -45,12 +46,16 @@ class UwbEvaluation:
         truth: optional topics of a bag, see `nn_perception.datasets.uwb_bags`.
         raw_types: message types that come serialised in a replay.
         progress_unit: what `evaluate_data` counts.
+        score: by which bundles are compared.
         needs_pipeline: recordings bring anchors and tags, which a pipeline has to be told.
     """
 
     truth: ClassVar[tuple[InputSpec, ...]] = (InputSpec("pose", (POSE,), "every"),)
     raw_types: ClassVar[tuple[str, ...]] = (RANGE_TYPE, ODOM_TYPE, POSE)
     progress_unit: ClassVar[str] = "range"
+    score: ClassVar[Score] = Score(
+        f"range_rmse_m.{LEARNED}", higher_is_better=False, unit="m", count="ranges"
+    )
     needs_pipeline: ClassVar[bool] = False
     settings_in_bag = staticmethod(settings_in_bag)
 

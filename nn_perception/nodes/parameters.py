@@ -14,6 +14,7 @@ from typing import Any
 from nn_perception.errors import ConfigError, nearest
 from nn_perception.nodes.image_parameters import IMAGE
 from nn_perception.nodes.parameter import Parameter
+from nn_perception.nodes.trainer_parameters import TRAINER
 from nn_perception.nodes.uwb_parameters import UWB
 
 COMMON = (
@@ -195,6 +196,17 @@ GYRO_CORRECTOR = (_task("gyro"), *IMU)
 
 UWB_CORRECTOR = (_task("uwb"), *UWB)
 
+# Of the rows that all nodes have, those that mean something where nothing is subscribed.
+_OF_TRAINER = ("autostart", "diagnostics_period_s")
+TRAINER_COMMON = (
+    *(row for row in COMMON if row.name in _OF_TRAINER),
+    *(
+        replace(row, description="false: refuse ~/train: nothing is trained or deployed.")
+        for row in COMMON
+        if row.name == "allow_model_changes"
+    ),
+)
+
 
 def index(table: Iterable[Parameter]) -> Mapping[str, Parameter]:
     """Index parameters by name.
@@ -229,6 +241,7 @@ TABLES: Mapping[str, tuple[Parameter, ...]] = MappingProxyType(
         "attitude_estimator": ATTITUDE_ESTIMATOR + STREAM_COMMON,
         "gyro_corrector": GYRO_CORRECTOR + STREAM_COMMON,
         "uwb_corrector": UWB_CORRECTOR + STREAM_COMMON,
+        "trainer": TRAINER + TRAINER_COMMON,
     }
 )
 """The table of each executable."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from rcl_interfaces.srv import SetParameters
+from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.client import Client
 from rclpy.node import Node
-from rclpy.parameter import Parameter
+from rclpy.parameter import Parameter, parameter_value_to_python
 
 from nn_perception.errors import NnPerceptionError
 
@@ -37,6 +37,7 @@ class RemoteNode:
         self.target = target
         self._alive = alive
         self._set = node.create_client(SetParameters, f"{target}/set_parameters")
+        self._get = node.create_client(GetParameters, f"{target}/get_parameters")
         self._get_state = node.create_client(GetState, f"{target}/get_state")
         self._change_state = node.create_client(ChangeState, f"{target}/change_state")
 
@@ -70,14 +71,32 @@ class RemoteNode:
             f"{self.target} is {state} after {timeout_s:.0f} s, expected {label}: see its log"
         )
 
-    def change_state(self, transition: int, timeout_s: float = 30.0) -> bool:
+    def change_state(self, transition: int, timeout_s: float = 30.0, *, label: str = "") -> bool:
         """Ask for a lifecycle transition (``lifecycle_msgs/Transition``); return its success.
+
+        Args:
+            transition: its number; without effect where a label is given.
+            timeout_s: longest wait.
+            label: its name.
 
         Raises:
             RemoteError: no answer in time.
         """
-        request = ChangeState.Request(transition=Transition(id=transition))
+        request = ChangeState.Request(transition=Transition(id=transition, label=label))
         return bool(self._call(self._change_state, request, timeout_s).success)
+
+    def get_parameters(
+        self, names: Sequence[str], timeout_s: float = CALL_TIMEOUT_S
+    ) -> dict[str, Any]:
+        """Return the values of parameters; None for what the node does not have.
+
+        Raises:
+            RemoteError: no answer in time.
+        """
+        answer = self._call(self._get, GetParameters.Request(names=list(names)), timeout_s)
+        # A node that lacks one of them may answer with nothing at all.
+        values = [parameter_value_to_python(value) for value in answer.values]
+        return dict(zip(names, values or [None] * len(names), strict=True))
 
     def set_parameter(self, name: str, value: Any, timeout_s: float = 30.0) -> tuple[bool, str]:
         """Set a parameter and wait; return whether the node took it, and why not.

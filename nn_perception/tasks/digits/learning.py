@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nn_perception.datasets.arrays import ImageSet
-from nn_perception.datasets.builtin import load_builtin_digits
+from nn_perception.datasets.builtin import BUILTIN, load_builtin_digits
 from nn_perception.datasets.digit_crops import cut_from_frames
 from nn_perception.datasets.digit_frames import TRAIN_SEEDS, photographs_at_hand
 from nn_perception.datasets.images import load_image_set
@@ -32,11 +32,13 @@ def load_training_digits(data: Path | None) -> ImageSet:
     """Load the training split of the digits at ``data``, never the test split.
 
     Without a path: MNIST from ``$NN_PERCEPTION_DATA`` or the download cache, else the digits that
-    come with scikit-learn.
+    come with scikit-learn. The word ``builtin`` instead of a path gives the latter in any case.
 
     Raises:
         DatasetError: the path holds no usable digits.
     """
+    if str(data) == BUILTIN and not Path(BUILTIN).exists():
+        return load_builtin_digits("train")
     if data is not None and not has_mnist(data, "train") and _is_other_set(data):
         return load_image_set(
             data, split="train", class_names=LABELS, convert=converter(PREPROCESSING)
