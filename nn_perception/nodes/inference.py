@@ -89,6 +89,7 @@ class Inference:
         self._throttle = LogThrottle(lambda: self._value("log_period_s"))
         self._reset_wanted = threading.Event()
         self._serving: ActiveModel | None = None  # the model of the last message; worker's thread
+        self._retired: ActiveModel | None = None  # the one before, until the answers are out
         self._inputs: InputNode | None = None
         self._worker: Worker[Arrival] | None = None
 
@@ -184,6 +185,7 @@ class Inference:
 
     def _settle(self, model: ActiveModel) -> None:
         """Do what the answers did not have to wait for."""
+        self._retired = None
         settle = getattr(model.pipeline, "settle", None)
         try:
             if settle is not None:
@@ -237,6 +239,7 @@ class Inference:
         """Bring the pipeline's state into line with what happened since the last message."""
         previous, self._serving = self._serving, model
         if previous is not None and previous is not model:
+            self._retired = previous  # to free a network takes time: behind the answers
             self._hand_over(previous, model)
         if self._reset_wanted.is_set():
             self._reset_wanted.clear()

@@ -93,8 +93,9 @@ def serve(choose: Callable[[list[str]], Mapping[str, type[TableNode]]], args: li
     for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: stop.request())
     # The thread that takes a message in must get the GIL soon from one that builds a model;
-    # Python's 5 ms per turn made gaps of 30 to 60 ms in a stream during a swap.
-    sys.setswitchinterval(0.0005)
+    # Python's 5 ms per turn made gaps of 30 to 60 ms in a stream during a swap. An answer takes the
+    # GIL several times, and ranges come each 2 ms.
+    sys.setswitchinterval(0.0001)
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:
