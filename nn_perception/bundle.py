@@ -178,7 +178,10 @@ def load_bundle(
     _check(path / CONFIG_FILE, check_config, config)
     _check(path / TENSORS_FILE, check_tensors, tensors)
     _check(path / ONNX_FILE, check_onnx, onnx, config)
-    return Bundle(path, hashlib.sha256(raw).hexdigest()[:12], config, tensors, onnx, signer)
+    # Read and verified anew each time; of equal files one copy stays, whoever holds a bundle.
+    held = _FILES.get((tensors, onnx), lambda: _Files(tensors, onnx))
+    identity = hashlib.sha256(raw).hexdigest()[:12]
+    return Bundle(path, identity, config, held.tensors, held.onnx, signer, held)
 
 
 def resolve_model(name: str, model_root: Path | str) -> Path:
