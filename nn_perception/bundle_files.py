@@ -48,11 +48,12 @@ class BundleDirectory:
             descriptor = os.open(name, flags, dir_fd=self._descriptor)
         except OSError as error:
             raise BundleError(_why_not(where, error)) from None
-        with open(descriptor, "rb", buffering=0) as file:
-            try:
-                return _read_regular(file.fileno(), where, limit)
-            except OSError as error:
-                raise BundleError(_why_not(where, error)) from None
+        try:
+            return _read_regular(descriptor, where, limit)
+        except OSError as error:
+            raise BundleError(_why_not(where, error)) from None
+        finally:
+            os.close(descriptor)
 
     def has(self, name: str) -> bool:
         """Tell whether there is something of a name, a broken link included."""

@@ -120,6 +120,18 @@ def read_signatures(text: bytes) -> dict[str, bytes]:
     return found
 
 
+def signed_by(path: Path) -> list[str]:
+    """Return the fingerprints that a bundle's signatures name, without verifying anything.
+
+    Raises:
+        BundleError: the file of signatures is damaged.
+    """
+    with BundleDirectory(path) as files:
+        if not files.has(SIGNATURE_FILE):
+            return []
+        return list(read_signatures(files.read(SIGNATURE_FILE, MAX_SIGNATURE_BYTES)))
+
+
 def sign_bundle(path: Path | str, key: Path) -> str:
     """Sign a bundle, in place of an older signature by the same key; return the fingerprint.
 
@@ -170,20 +182,18 @@ def new_key(path: Path) -> str:
         pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     public = private.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
-    for target, content, mode in (
-        (path, secret, 0o600),
-        (path.with_name(path.name + PUBLIC_SUFFIX), public, 0o644),
-    ):
+    files = ((path, secret, 0o600), (path.with_name(path.name + PUBLIC_SUFFIX), public, 0o644))
+    there = [target for target, *_ in files if target.exists()]
+    if there:
+        raise ConfigError(f"{there[0]} is there already; keys are never overwritten")
+    for target, content, mode in files:
         try:
             # Created with its mode: at no moment may others read a private key.
             descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             with open(descriptor, "wb") as file:
                 file.write(content)
         except OSError as error:
-            raise ConfigError(
-                f"cannot write the key {target}: {error.strerror or error}; keys are never "
-                "overwritten"
-            ) from None
+            raise ConfigError(f"cannot write the key {target}: {error.strerror or error}") from None
     return fingerprint(private.public_key())
 
 

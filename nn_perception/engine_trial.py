@@ -49,11 +49,12 @@ def try_network(
     key = hashlib.sha256(bundle.onnx + repr(bundle.config.inputs).encode()).hexdigest()
     if key in _passed:
         return
+    memory_bytes += 4 * len(bundle.onnx)
     task = {
         "name": bundle.name,
         "config": to_mapping(bundle.config),
         "timeout_s": timeout_s,
-        "memory_bytes": memory_bytes + 4 * len(bundle.onnx),
+        "memory_bytes": memory_bytes,
     }
     answer = _run(json.dumps(task).encode() + b"\n" + bundle.onnx, bundle.name, timeout_s)
     reason = answer.stdout.decode(errors="replace").strip()[:_MAX_REASON]
@@ -62,7 +63,7 @@ def try_network(
     if answer.returncode != 0:
         raise BundleError(
             f"{bundle.name} ended its trial run by {_ending(answer.returncode)}: the network needs "
-            f"more than {timeout_s:.0f} s or {task['memory_bytes'] >> 20} MiB, or is damaged"
+            f"more than {timeout_s:.0f} s or {memory_bytes >> 20} MiB, or is damaged"
         )
     while len(_passed) >= _REMEMBERED:
         _passed.pop(next(iter(_passed)))

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nn_perception.bundle import Bundle
 
 HELP = "verify a bundle and say what it is"
 DESCRIPTION = "Verify a bundle (hashes, sizes, shapes, finite outputs) and say what it is."
@@ -14,6 +18,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     from nn_perception.cli.common import add_json_argument
 
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument(
+        "--trusted-keys",
+        type=Path,
+        metavar="PATH",
+        help="public key or directory of them (*.pub): verify who signed the bundle",
+    )
     add_json_argument(parser)
 
 
@@ -24,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     from nn_perception.config import to_mapping
     from nn_perception.engine import OnnxEngine, warm_up
 
-    bundle = load_bundle(arguments.bundle)
+    bundle = load_bundle(arguments.bundle, trusted_keys=arguments.trusted_keys)
     warm_up(OnnxEngine(bundle), bundle)
     config = bundle.config
     data = config.training.get("data", {})
@@ -45,11 +55,23 @@ def run(arguments: argparse.Namespace) -> int:
         *((f"{split} figures", _pairs(values)) for split, values in config.metrics.items()),
         ("torch vs ONNX", f"largest difference {config.parity:.1e}"),
         *((name, f"{spec['bytes']:,} bytes") for name, spec in config.files.items()),
-        ("verified", "hashes, sizes, shapes, finite outputs"),
+        ("signed by", _signers(bundle)),
+        ("verified", "hashes, sizes, shapes, finite outputs" + ", signature" * bool(bundle.signer)),
     ]
     print(format_table(rows), file=text_stream(arguments.json))
-    write_json({"id": bundle.id, "name": bundle.name, **to_mapping(config)}, arguments.json)
+    facts = {"id": bundle.id, "name": bundle.name, "signer": bundle.signer}
+    write_json({**facts, **to_mapping(config)}, arguments.json)
     return 0
+
+
+def _signers(bundle: Bundle) -> str:
+    """Return the key that was verified, or those that the bundle merely names."""
+    from nn_perception.bundle_signature import signed_by
+
+    if bundle.signer:
+        return f"{bundle.signer} (trusted)"
+    names = ", ".join(signed_by(bundle.path))
+    return f"{names} (not verified: give --trusted-keys)" if names else "nobody"
 
 
 def _rejection(entry: object) -> list[tuple[str, object]]:
