@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import shutil
 import threading
 import weakref
 
@@ -9,10 +10,27 @@ import numpy as np
 import pytest
 
 from nn_perception import engine as engines
-from nn_perception.bundle import load_bundle
+from nn_perception.bundle import ONNX_FILE, load_bundle
 from nn_perception.engine import NETWORKS, create_engine, probe_inputs, warm_up
+from nn_perception.errors import BundleError
 
 BACKENDS = {"onnxruntime": "_session", "torch": "_network"}
+
+
+@pytest.fixture(scope="module")
+def paths(make_bundle, tmp_path_factory):
+    """Two bundles of other weights, and a copy of the first. Paths: nothing of them is held."""
+    root = tmp_path_factory.mktemp("sharing")
+    for name, seed in (("ours", 1), ("other", 2)):
+        make_bundle(root / name, seed=seed)
+    shutil.copytree(root / "ours", root / "copy")
+    return {path.name: path for path in root.iterdir()}
+
+
+@pytest.fixture
+def load(paths):
+    """Return a function that loads a bundle by its name."""
+    return lambda name: load_bundle(paths[name])
 
 
 @pytest.fixture(params=BACKENDS)
@@ -30,40 +48,39 @@ def build(bundle, backend, threads=1):
     return create_engine(bundle, "cpu", threads, backend)
 
 
-def test_equal_bundles_share_the_network(make_bundle, tmp_path, backend):
-    path = make_bundle(tmp_path / "m").path
-    first, second = (build(load_bundle(path), backend) for _ in range(2))
+def test_equal_bundles_share_the_network(load, backend):
+    first, second = (build(load("ours"), backend) for _ in range(2))
     assert first is not second
     assert network_of(first) is network_of(second)
 
 
-def test_copies_of_a_bundle_share_the_network_and_their_bytes(make_bundle, tmp_path, backend):
-    ours = make_bundle(tmp_path / "ours", seed=1)
-    copy = make_bundle(tmp_path / "copy", seed=1)
+def test_copies_of_a_bundle_share_the_network_and_their_bytes(load, backend):
+    ours, copy = load("ours"), load("copy")
     assert copy.path != ours.path
     assert copy.onnx is ours.onnx
     assert copy.tensors is ours.tensors
     assert network_of(build(ours, backend)) is network_of(build(copy, backend))
 
 
-def test_what_differs_is_not_shared(make_bundle, backend):
-    bundle, other = make_bundle(seed=1), make_bundle(seed=2)
+def test_what_differs_is_not_shared(load, backend):
+    bundle, other = load("ours"), load("other")
     engine = build(bundle, backend)
     assert network_of(engine) is not network_of(build(other, backend))
     (image,) = probe_inputs(bundle)
     assert not np.allclose(engine(image)[0], build(other, backend)(image)[0])
 
 
-def test_threads_and_backends_are_different(tiny_bundle):
+def test_threads_and_backends_are_different(load):
     pytest.importorskip("torch")
-    one, two = build(tiny_bundle, "onnxruntime"), build(tiny_bundle, "onnxruntime", 2)
+    bundle = load("ours")
+    one, two = build(bundle, "onnxruntime"), build(bundle, "onnxruntime", 2)
     assert network_of(one) is not network_of(two)
-    assert network_of(one) is not network_of(build(tiny_bundle, "torch"))
+    assert network_of(one) is not network_of(build(bundle, "torch"))
 
 
-def test_a_forged_identity_gets_no_other_network(make_bundle, backend):
+def test_a_forged_identity_gets_no_other_network(load, backend):
     """The key is what the network was made from, and nothing that a file says about itself."""
-    ours, other = make_bundle(seed=1), make_bundle(seed=2)
+    ours, other = load("ours"), load("other")
     forged = dataclasses.replace(
         other, path=ours.path, id=ours.id, config=ours.config, _held=ours._held
     )
@@ -71,9 +88,9 @@ def test_a_forged_identity_gets_no_other_network(make_bundle, backend):
     assert network_of(first) is not network_of(second)
 
 
-def test_the_same_tensors_in_another_architecture_are_another_network(make_bundle):
+def test_the_same_tensors_in_another_architecture_are_another_network(load):
     pytest.importorskip("torch")
-    bundle = make_bundle(network="mlp")
+    bundle = load("ours")
     spec = bundle.config.network
     arguments = {**spec.arguments, "activation": "tanh"}
     assert arguments != spec.arguments
@@ -85,8 +102,9 @@ def test_the_same_tensors_in_another_architecture_are_another_network(make_bundl
     assert network_of(first) is not network_of(second)
 
 
-def test_memory_goes_with_the_last_engine(make_bundle, tmp_path, backend):
-    bundle = make_bundle(tmp_path / "m", seed=5)
+def test_memory_goes_with_the_last_engine(load, backend):
+    gc.collect()
+    bundle = load("ours")
     before = len(NETWORKS)
     first, second = build(bundle, backend), build(bundle, backend)
     assert len(NETWORKS) == before + 1
@@ -102,9 +120,9 @@ def test_memory_goes_with_the_last_engine(make_bundle, tmp_path, backend):
     assert len(NETWORKS) == before
 
 
-def test_concurrent_calls_give_what_single_ones_give(make_bundle, backend):
+def test_concurrent_calls_give_what_single_ones_give(load, backend):
     """Two threads, each with an engine of its own on the one network."""
-    bundle = make_bundle(network="lecture_cnn", seed=3)
+    bundle = load("ours")
     alone = build(bundle, backend)
     inputs = [probe_inputs(bundle, seed, batch=1 + seed % 5) for seed in range(200)]
     expected = [alone(*each)[0].copy() for each in inputs]
@@ -129,8 +147,9 @@ def test_concurrent_calls_give_what_single_ones_give(make_bundle, backend):
     assert failures == []
 
 
-def test_two_threads_that_build_at_the_same_moment_make_one_session(make_bundle, monkeypatch):
-    bundle = make_bundle(seed=7)
+def test_two_threads_that_build_at_the_same_moment_make_one_session(load, monkeypatch):
+    gc.collect()
+    bundle = load("ours")
     create, made, together = engines._create_session, [], threading.Barrier(2, timeout=10.0)
 
     def counted(*arguments):
@@ -153,16 +172,14 @@ def test_two_threads_that_build_at_the_same_moment_make_one_session(make_bundle,
     assert len(made) == 1
 
 
-def test_files_are_verified_although_a_copy_is_held(make_bundle, tmp_path):
-    from nn_perception.bundle import ONNX_FILE
-    from nn_perception.errors import BundleError
-
-    held = make_bundle(tmp_path / "m")
+def test_files_are_verified_although_a_copy_is_held(load, paths, tmp_path):
+    held = load("ours")
+    damaged = shutil.copytree(paths["ours"], tmp_path / "damaged")
     data = bytearray(held.onnx)
     data[-1] ^= 1
-    (held.path / ONNX_FILE).write_bytes(data)
+    (damaged / ONNX_FILE).write_bytes(data)
     with pytest.raises(BundleError, match="sha256"):
-        load_bundle(held.path)
+        load_bundle(damaged)
 
 
 def test_on_a_gpu_the_module_is_shared_and_graphs_are_not(make_bundle):

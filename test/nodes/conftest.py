@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from nn_perception.nodes.process import dds_profile
+from nn_perception.nodes.process import dds_profile, ros_environment
 
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"  # unchecked, a wrong type is sent as garbage
 DOMAIN_ID = 1 + os.getpid() % 100
@@ -15,14 +15,18 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "OFF"
 os.environ.update(dds_profile())  # read once in a process, with its first participant
 
 NO_ROS = (
+    "test_bag_commands",
     "test_frame_gate",
     "test_intake",
     "test_launch",
+    "test_launch_arguments",
+    "test_parameter_files",
     "test_parameters",
     "test_playback",
     "test_registry",
     "test_slots",
     "test_statistics",
+    "test_supervisor",
 )
 
 
@@ -148,6 +152,25 @@ def ros(domain_id):
     context.init(domain_id=domain_id)
     yield context
     context.try_shutdown()
+
+
+@pytest.fixture(scope="module")
+def outer(domain_id):
+    """A ROS context that sees other processes of this machine, and the domain that it is in.
+
+    The discovery range is read when a context is made; the other tests' one keeps its own.
+    """
+    import rclpy
+
+    domain = domain_id % 100 + 1
+    before = dict(os.environ)
+    os.environ.update(ros_environment(domain))
+    context = rclpy.Context()
+    context.init(domain_id=domain)
+    yield context, domain
+    context.try_shutdown()
+    os.environ.clear()
+    os.environ.update(before)
 
 
 class Spinner:

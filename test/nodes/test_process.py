@@ -1,6 +1,5 @@
 """The node as a process of its own: start, stop, exit codes, memory."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -9,25 +8,6 @@ import pytest
 
 from nn_perception.nodes.client import ClassifierClient
 from nn_perception.nodes.process import NodeProcess, NodeProcessError, ros_environment
-
-
-@pytest.fixture(scope="module")
-def outer(domain_id):
-    """A ROS context that sees other processes of this machine, and the domain that it is in.
-
-    The discovery range is read when a context is made; the other tests' one keeps its own.
-    """
-    import rclpy
-
-    domain = domain_id % 100 + 1
-    before = dict(os.environ)
-    os.environ.update(ros_environment(domain))
-    context = rclpy.Context()
-    context.init(domain_id=domain)
-    yield context, domain
-    context.try_shutdown()
-    os.environ.clear()
-    os.environ.update(before)
 
 
 @pytest.fixture
