@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 from nn_perception.errors import NnPerceptionError
 from nn_perception.share import share_path
@@ -27,15 +27,24 @@ def ros_environment(domain_id: int) -> dict[str, str]:
     """Return variables that keep DDS on this machine, in a domain, with large messages allowed.
 
     Raises:
-        NodeProcessError: the domain is not one that needs no special ports (0 to 101).
+        NodeProcessError: see `check_domain`.
     """
-    if not 0 <= domain_id <= 101:
-        raise NodeProcessError(f"ROS_DOMAIN_ID is {domain_id}, expected 0 to 101")
+    check_domain(domain_id)
     return {
         "ROS_DOMAIN_ID": str(domain_id),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         **dds_profile(),
     }
+
+
+def check_domain(domain_id: int) -> None:
+    """Check a ROS_DOMAIN_ID.
+
+    Raises:
+        NodeProcessError: the domain is not one that needs no special ports (0 to 101).
+    """
+    if not 0 <= domain_id <= 101:
+        raise NodeProcessError(f"ROS_DOMAIN_ID is {domain_id}, expected 0 to 101")
 
 
 def dds_profile() -> dict[str, str]:
@@ -59,6 +68,22 @@ def dds_profile() -> dict[str, str]:
 def enter_ros_environment(domain_id: int) -> None:
     """Set `ros_environment` in this process; before its first ROS context."""
     os.environ.update(ros_environment(domain_id))
+
+
+def spawn(
+    command: Sequence[str], environment: Mapping[str, str], output: BinaryIO | int
+) -> subprocess.Popen[bytes]:
+    """Start a program without input; standard output and errors go to the same place."""
+    # A session of its own: Ctrl-C in the terminal reaches the caller only, which then stops the
+    # program in an order of its choice.
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 class NodeProcess:
@@ -94,16 +119,7 @@ class NodeProcess:
         variables = {**os.environ, **ros_environment(domain_id), **(environment or {})}
         self.log = log
         with log.open("wb") as output:
-            # A session of its own: Ctrl-C in the terminal reaches the caller only, which then
-            # stops this process in an order of its choice.
-            self._process = subprocess.Popen(
-                command,
-                env=variables,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            self._process = spawn(command, variables, output)
 
     @property
     def pid(self) -> int:

@@ -1,81 +1,89 @@
-"""Launch files. `launch` is no wheel, so here they are read; where it is there, they are built."""
+"""Launch files, read: `launch` comes with a ROS distribution only (see test_launch_real)."""
 
 import ast
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 
 from nn_perception.nodes.parameters import TABLES
+from nn_perception.nodes.registry import PERCEPTION_NODES
+from nn_perception.nodes.starting import TOGETHER
 from nn_perception.share import share_path
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(share_path("launch").glob("*.launch.py"))
-EXECUTABLES = set(re.findall(r'"(\w+) = nn_perception\.nodes', (ROOT / "setup.py").read_text()))
-RCLPY_PARAMETERS = {"use_sim_time"}
+NAMES = {path.name.partition(".")[0] for path in FILES}
+SCRIPTS = dict(re.findall(r'"(\w+) = (nn_perception\.nodes[\w.]*):main"', (ROOT / "setup.py").read_text()))  # fmt: skip
+LAUNCHING = ast.parse((ROOT / "nn_perception/nodes/launching.py").read_text())
+# A launch file whose name is not that of its executable.
+OTHER_NAMES = {"train": "trainer"}
 
 
-def nodes_of(tree):
-    """The keyword arguments of every Node(...) in a launch file."""
-    for call in ast.walk(tree):
-        if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("Node", "LifecycleNode"):
-            yield {word.arg: word.value for word in call.keywords}
+def calls(tree, name):
+    found = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return [call for call in found if getattr(call.func, "id", "") == name]
 
 
-def overrides_of(tree):
-    for statement in tree.body:
-        if isinstance(statement, ast.Assign) and statement.targets[0].id == "OVERRIDES":
-            return {key.value: value.elts[0].id for key, value in
-                    zip(statement.value.keys, statement.value.values, strict=True)}  # fmt: skip
-    return {}
+def test_there_is_a_launch_file_for_every_node_and_for_all():
+    assert {OTHER_NAMES.get(name, name) for name in NAMES} == {*TABLES, "perception", "replay"}
 
 
-def test_there_are_launch_files_and_executables():
-    assert EXECUTABLES == set(TABLES) == {path.name.partition(".")[0] for path in FILES}
+def test_every_executable_has_a_module_of_its_name():
+    assert {*TABLES, TOGETHER} <= set(SCRIPTS)
+    for name, module in SCRIPTS.items():
+        assert module == f"nn_perception.nodes.{name}"
+        assert (ROOT / "nn_perception/nodes" / f"{name}.py").is_file()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_names_only_what_exists(path):
+def test_is_thin_and_names_only_what_exists(path):
     tree = ast.parse(path.read_text())
-    nodes = list(nodes_of(tree))
-    assert nodes
-    for node in nodes:
-        assert node["package"].value == "nn_perception"
-        executable = node["executable"].value
-        assert executable in EXECUTABLES
-        rows = {row.name: row.type for row in TABLES[executable]}
-        python_names = {"string": "str", "bool": "bool", "int": "int", "double": "float"}
-        for name, kind in overrides_of(tree).items():
-            assert name in rows or name in RCLPY_PARAMETERS
-            assert name not in rows or python_names[rows[name]] == kind
-    for name in re.findall(r'"(\w+\.(?:yaml|xml))"', path.read_text()):
-        assert (share_path("config") / name).is_file()
+    assert ast.get_docstring(tree)
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    assert [function.name for function in functions] == ["generate_launch_description"]
+    assert len(tree.body) <= 5
+    (imported,) = (
+        alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module == "nn_perception.nodes.launching"
+        for alias in node.names
+    )
+    assert imported in {node.name for node in LAUNCHING.body if isinstance(node, ast.FunctionDef)}
+    (call,) = calls(tree, imported)
+    name = path.name.partition(".")[0]
+    if imported == "node_description":
+        assert [argument.value for argument in call.args] == [OTHER_NAMES.get(name, name)]
+    else:
+        assert imported == f"{name}_description"
+        assert not call.args
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_remaps_topics_that_the_node_has(path):
-    tree = ast.parse(path.read_text())
-    for node in nodes_of(tree):
-        source = (ROOT / "nn_perception/nodes" / f"{node['executable'].value}.py").read_text()
-        for pair in node["remappings"].elts:
-            assert f'"{pair.elts[0].value}"' in source
+@pytest.mark.parametrize("name", [*TABLES, TOGETHER])
+def test_every_parameter_file_that_is_named_exists(name):
+    assert (share_path("config") / f"{name}.yaml").is_file()
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_builds_its_description(path):
-    pytest.importorskip("launch_ros", reason="launch_ros comes with a ROS distribution only")
-    spec = importlib.util.spec_from_file_location("launch_file", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert module.generate_launch_description().entities
+def test_modules_that_are_started_exist():
+    text = (ROOT / "nn_perception/nodes/launching.py").read_text()
+    modules = re.findall(r'"nn_perception\.nodes\.(\w+)"', text)
+    assert "ready" in modules
+    for module in modules:
+        source = (ROOT / "nn_perception/nodes" / f"{module}.py").read_text()
+        assert '__name__ == "__main__"' in source
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_typed_overrides_are_substitutions(path):
-    """`ParameterValue` takes a text for a parameter of another type only as a substitution."""
-    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
-    typed = [call for call in calls if getattr(call.func, "id", "") == "ParameterValue"]
-    assert typed
-    for call in typed:
-        assert call.args[0].func.id == "LaunchConfiguration"
+def test_nodes_are_found_by_the_name_of_the_package():
+    (node,) = calls(LAUNCHING, "Node")
+    words = {word.arg: word.value for word in node.keywords}
+    assert ast.unparse(words["package"]) == "PACKAGE"
+    (value,) = (
+        statement.value.value
+        for statement in LAUNCHING.body
+        if isinstance(statement, ast.Assign) and statement.targets[0].id == "PACKAGE"
+    )
+    assert value == (ROOT / "resource").iterdir().__next__().name == "nn_perception"
+
+
+def test_all_that_can_be_switched_can_run_in_one_process():
+    assert set(PERCEPTION_NODES) <= set(TABLES)
