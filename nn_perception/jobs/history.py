@@ -120,7 +120,7 @@ class History:
         for node in {node for event in self.events() for node in event.get("previous", {})}:
             stack, last = self.way_back(node), self.of_node(node)[-1]
             kept |= {ran.id for ran in stack[-1:]}
-            kept.add(str(last.get("id", "")))
+            kept |= {str(last.get("id", "")), str(last.get("to", {}).get("id", ""))}
             if node in last.get("previous", {}):  # withdrawn, perhaps
                 kept.add(_ran(last["previous"][node]).id)
         return kept - {""}

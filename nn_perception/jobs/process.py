@@ -21,6 +21,7 @@ TERMINATE_S = 0.4
 """Time between SIGTERM and SIGKILL."""
 POLL_S = 0.05
 LOG_LINES = 5
+COMMAND = (sys.executable, "-m", "nn_perception.jobs.child")
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,11 @@ class JobProcess:
         self._log, self._log_start = log, log.stat().st_size if log.exists() else 0
         self._reader, write_end = os.pipe()
         os.set_blocking(self._reader, False)
-        command = [sys.executable, "-m", "nn_perception.jobs.child", stage, str(file)]
         inherited = (write_end,) if lock is None else (write_end, lock)
         try:
             with log.open("ab") as output:
                 self._process = subprocess.Popen(
-                    [*command, str(write_end)],
+                    [*COMMAND, stage, str(file), str(write_end)],
                     stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=subprocess.STDOUT,

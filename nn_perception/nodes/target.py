@@ -12,10 +12,11 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from nn_perception.jobs.rollout import Running
-from nn_perception.nodes.remote import CALL_TIMEOUT_S, RemoteError, RemoteNode
+from nn_perception.nodes.remote import RemoteError, RemoteNode
 from nn_perception.share import shipped_models
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+ASK_TIMEOUT_S = 5.0
 SET_TIMEOUT_S = 30.0
 _POLL_S = 0.1
 
@@ -49,13 +50,13 @@ class RemoteTarget:
         Raises:
             RemoteError: it does not answer, or is no perception node.
         """
-        values = self._remote.get_parameters(("task", "model_root", "model"))
+        values = self._remote.get_parameters(("task", "model_root", "model"), ASK_TIMEOUT_S)
         if any(value is None for value in values.values()):
             lacking = ", ".join(name for name, value in values.items() if value is None)
             raise RemoteError(f"{self.name} has no parameter {lacking}: it is no perception node")
-        active = self._wait_for(lambda: self._active is not None, CALL_TIMEOUT_S)
+        active = self._wait_for(lambda: self._active is not None, ASK_TIMEOUT_S)
         if not active:
-            raise RemoteError(f"nothing on {self.name}/active_model within {CALL_TIMEOUT_S:.0f} s")
+            raise RemoteError(f"nothing on {self.name}/active_model within {ASK_TIMEOUT_S:.0f} s")
         found = self._active or {}
         path = found.get("model_path")
         return Running(
@@ -79,7 +80,7 @@ class RemoteTarget:
         if not loaded or not expected_id:
             return
         if not self._wait_for(
-            lambda: (self._active or {}).get("model_id") == expected_id, CALL_TIMEOUT_S
+            lambda: (self._active or {}).get("model_id") == expected_id, ASK_TIMEOUT_S
         ):
             runs = (self._active or {}).get("model_id", "nothing")
             raise RemoteError(f"it took '{model}', but {runs} runs, expected {expected_id}")
