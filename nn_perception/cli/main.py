@@ -18,12 +18,16 @@ COMMANDS = (
     "predict",
     "replay",
     "info",
+    "sign",
     "tasks",
     "download",
     "convert",
     "demo",
     "bench",
     "study",
+    "view",
+    "up",
+    "rollback",
 )
 
 EXIT_CODES = """exit codes:
