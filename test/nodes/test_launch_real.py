@@ -266,7 +266,7 @@ WAIT = "signal.signal(signal.SIGINT, lambda *_: sys.exit(0))\nprint('waits', flu
 WAIT += "signal.pause()"
 
 
-def test_records_what_the_nodes_take_and_give(launch, ros2, tmp_path):
+def test_records_what_the_nodes_take_and_give(launch, observer, ros2, tmp_path):
     arguments = ros2(WAIT)
     launched = launch(
         "gyro_corrector", f"record:={tmp_path}/out", "imu_topic:=/imu", "use_sim_time:=true"
@@ -277,6 +277,7 @@ def test_records_what_the_nodes_take_and_give(launch, ros2, tmp_path):
     assert f"{tmp_path}/out" in words
     assert "--use-sim-time" in words
     assert "imu/data_corrected" in words[words.index("--regex") + 1]
+    remote(observer, launched, "/gyro_corrector").wait_for_state("active")
     launched.interrupt()
 
 
