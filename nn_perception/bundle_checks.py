@@ -87,9 +87,9 @@ def refuse_archives(data: bytes) -> None:
     Raises:
         BundleError: it does.
     """
-    # A pickle opens with 0x80, its protocol and no zeros: a safetensors header of 128 bytes has
-    # that first byte, too, but as the low one of an 8-byte length.
-    is_pickle = data[:1] == b"\x80" and data[4:8] != bytes(4)
+    # A pickle opens with 0x80, its protocol and an opcode; read as the length of a safetensors
+    # header, that is larger than any. A header of 128 bytes begins with 0x80, too.
+    is_pickle = data[:1] == b"\x80" and int.from_bytes(data[:8], "little") > MAX_HEADER_BYTES
     if is_pickle or data.startswith((b"PK\x03\x04", b"\x1f\x8b")):
         raise BundleError(
             "it looks like a pickle or an archive, which could run code when loaded; only "

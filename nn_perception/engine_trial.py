@@ -113,7 +113,7 @@ def main() -> int:
     try:
         warm_up(OnnxEngine(bundle), bundle)
     except NnPerceptionError as error:
-        print(error)
+        print(f"{bundle.name} failed its trial run: {error}")
         return _REFUSED
     except MemoryError:
         print(f"{bundle.name} needs more than {task['memory_bytes'] >> 20} MiB")

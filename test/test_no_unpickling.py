@@ -99,15 +99,13 @@ def wrong_call(call, aliases, file):
     module, rest = of_module(name, aliases)
     if name in CALLS or (module == "builtins" and rest in CALLS):
         yield name
-    if module == "importlib" and rest == "import_module":
-        if not isinstance(call.args[0], ast.Constant) and file not in IMPORTS:
-            yield "import of a name that is no literal"
-    if module == "numpy" and rest in ("load", "lib.npyio.NpzFile", "fromregex"):
-        if not is_literal(keyword(call, "allow_pickle"), False):
-            yield "numpy.load without allow_pickle=False"
-    elif keyword(call, "allow_pickle") is not None:
-        if not is_literal(keyword(call, "allow_pickle"), False):
-            yield "allow_pickle"
+    imports = module == "importlib" and rest == "import_module" and file not in IMPORTS
+    if imports and not isinstance(call.args[0], ast.Constant):
+        yield "import of a name that is no literal"
+    allows = keyword(call, "allow_pickle")
+    loads = module == "numpy" and rest == "load"
+    if (loads or allows is not None) and not is_literal(allows, False):
+        yield "numpy.load without allow_pickle=False"
     if module == "subprocess" and rest in RUNNERS:
         shell = keyword(call, "shell")
         if shell is not None and not is_literal(shell, False):

@@ -151,6 +151,11 @@ class ClassifierClient(NodeClient):
             self._answers.clear()
             return len(self._changes)
 
+    @property
+    def change_count(self) -> int:
+        """How many changes were answered so far, since this client was made."""
+        return len(self._changes)
+
     def _request_one(self, frame_index: int, name: str, value: Any) -> None:
         start_s = time.monotonic()
 
