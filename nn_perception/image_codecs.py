@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 from nn_perception.errors import MessageError
 from nn_perception.image_encodings import RAW_ENCODINGS, RawEncoding, check_size, decode_raw
 
+MAX_DEFLATE_RATIO = 1032
+"""By how much zlib can shrink anything (zlib's technical details)."""
+MAX_JPEG_PIXELS_PER_BYTE = 512
+"""A block of 8x8 pixels takes at least one bit."""
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by colour type (PNG, 11.2.2)
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_SIGNATURE = b"\xff\xd8"
 
@@ -34,6 +39,7 @@ def decode_compressed(data: bytes, format_name: str, channels: int) -> NDArray[n
     """
     size = compressed_size(data)
     check_size(*size)
+    _check_content(data, *size)
     mosaic = RAW_ENCODINGS.get(format_name.split(";")[0].strip())
     is_mosaic = mosaic is not None and mosaic.layout.startswith("bayer")
     grey = channels == 1 or is_mosaic
@@ -68,14 +74,54 @@ def compressed_size(data: bytes) -> tuple[int, int]:
     if not data:
         raise MessageError("compressed", "compressed image is empty, expected a JPEG or PNG file")
     if data.startswith(_PNG_SIGNATURE):
-        if len(data) < 33 or data[12:16] != b"IHDR" or data.rfind(b"IEND") < 33:
-            raise MessageError("compressed", f"PNG of {len(data)} bytes is truncated")
-        return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
+        return _png_size(data)
     if data.startswith(_JPEG_SIGNATURE):
         return _jpeg_size(data)
     raise MessageError(
         "compressed", f"compressed image starts with {data[:8]!r}, expected a JPEG or PNG file"
     )
+
+
+def _check_content(data: bytes, height: int, width: int) -> None:
+    """Refuse a size for which there is too little data, before memory for it is allocated.
+
+    Raises:
+        MessageError: ``"compressed"``.
+    """
+    if data.startswith(_PNG_SIGNATURE):
+        bits = data[24] * _PNG_SAMPLES.get(data[25], 1)
+        possible = height * (1 + width * bits // 8) <= MAX_DEFLATE_RATIO * len(data)
+    else:
+        possible = height * width <= MAX_JPEG_PIXELS_PER_BYTE * len(data)
+    if not possible:
+        raise MessageError(
+            "compressed", f"{len(data)} bytes cannot hold a picture of {width}x{height}: damaged?"
+        )
+
+
+def _png_size(data: bytes) -> tuple[int, int]:
+    """Walk the chunks of a PNG (PNG specification, 5.3) from its header to its end.
+
+    Each must lie within the file: OpenCV 4.11 and later allocate what a chunk says it holds, four
+    gigabytes for a damaged length.
+    """
+    size: tuple[int, int] | None = None
+    position = len(_PNG_SIGNATURE)
+    while position + 12 <= len(data):
+        length = int.from_bytes(data[position : position + 4], "big")
+        kind = data[position + 4 : position + 8]
+        end = position + 12 + length  # with length, kind and checksum
+        if end > len(data) or (kind == b"IHDR") != (size is None):
+            break
+        if size is None:
+            if length != 13:
+                break
+            width, height = data[position + 8 : position + 12], data[position + 12 : position + 16]
+            size = int.from_bytes(height, "big"), int.from_bytes(width, "big")
+        if kind == b"IEND":
+            return size
+        position = end
+    raise MessageError("compressed", f"PNG of {len(data)} bytes is truncated or damaged")
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:

@@ -240,9 +240,7 @@ class Load:
                 self._check()
         self._stamp_ns = base_ns + round(seconds * 1e9)
 
-    def _swap(
-        self, seconds: float, count: int, done: list[Swap], stop: threading.Event
-    ) -> None:
+    def _swap(self, seconds: float, count: int, done: list[Swap], stop: threading.Event) -> None:
         start_s, nodes = time.monotonic(), list(SHIPPED)
         for number in range(count):
             due_s = start_s + (number + 0.5) * seconds / count
@@ -297,7 +295,9 @@ def mixed_load(settings: BenchSettings, *, one_process: bool = False) -> Iterato
     with ExitStack() as stack:
         processes: dict[str, Any] = {}
         if one_process:
-            given = {f"{n}:{key}": v for n, values in parameters.items() for key, v in values.items()}
+            given = {
+                f"{n}:{key}": v for n, values in parameters.items() for key, v in values.items()
+            }
             log = settings.work / "perception.log"
             processes["perception"] = stack.enter_context(
                 start("perception", log=log, parameters=given, arguments=tuple(parameters))

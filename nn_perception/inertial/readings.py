@@ -10,6 +10,7 @@ Nothing but `MessageError` is raised whatever a message holds. Its kinds:
 |---|---|
 | ``type`` | a field is missing or of a wrong type |
 | ``not_finite`` | NaN or infinity in the rate or the acceleration (REP-117) |
+| ``out_of_range`` | a rate or acceleration beyond what any sensor measures: damage |
 | ``no_data`` | a covariance begins with -1: the driver does not measure this quantity |
 | ``undecodable`` | serialised data that is short, damaged or not of this kind (see `cdr`) |
 """
@@ -29,6 +30,11 @@ Float64Array = NDArray[np.float64]
 
 NO_DATA = -1.0
 """First element of a covariance whose quantity is not measured (sensor_msgs/Imu)."""
+
+MAX_RATE_RAD_S = 1e4
+MAX_ACCEL_M_S2 = 1e6
+"""Thirty and ten times what the fastest gyroscope and a shock sensor measure. Larger numbers are
+damage; some way above them squares overflow in float32, and a filter's state would be lost."""
 
 
 class ImuReading(NamedTuple):
@@ -54,7 +60,8 @@ def reading_from_message(message: Any) -> ImuReading:
         message: has the fields of sensor_msgs/Imu.
 
     Raises:
-        MessageError: ``"type"``, ``"not_finite"`` or ``"no_data"``; see this module's table.
+        MessageError: ``"type"``, ``"not_finite"``, ``"out_of_range"`` or ``"no_data"``; see this
+            module's table.
     """
     if isinstance(message, ImuReading):
         return message
@@ -92,7 +99,7 @@ def checked_reading(
         finite: whether all ``values`` are.
 
     Raises:
-        MessageError: ``"no_data"`` or ``"not_finite"``.
+        MessageError: ``"no_data"``, ``"not_finite"`` or ``"out_of_range"``.
     """
     if NO_DATA in covariance_heads:
         raise _no_data(covariance_heads)
@@ -101,6 +108,18 @@ def checked_reading(
             "not_finite",
             f"rate {values[:3]} rad/s, acceleration {values[3:]} m/s2: expected finite numbers; "
             "check the driver and the sensor's cable",
+        )
+    gx, gy, gz, ax, ay, az = values
+    if not (
+        min(gx, gy, gz) >= -MAX_RATE_RAD_S
+        and max(gx, gy, gz) <= MAX_RATE_RAD_S
+        and min(ax, ay, az) >= -MAX_ACCEL_M_S2
+        and max(ax, ay, az) <= MAX_ACCEL_M_S2
+    ):
+        raise MessageError(
+            "out_of_range",
+            f"rate {values[:3]} rad/s, acceleration {values[3:]} m/s2: expected "
+            f"{MAX_RATE_RAD_S:g} and {MAX_ACCEL_M_S2:g} at most; check units and the sensor's bus",
         )
     both = np.array(values, np.float64)
     return ImuReading(stamp_ns, frame_id, both[:3], both[3:])
