@@ -1,21 +1,14 @@
-"""Put the tables that the code knows into README: parameters and topics of the nodes."""
+"""Put the tables that the code knows into README: parameters and topics of every node."""
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
-from nn_perception.nodes import (
-    attitude_estimator,
-    gyro_corrector,
-    image_classifier,
-    trainer,
-    uwb_corrector,
-)
 from nn_perception.nodes.parameter_text import markdown_table
 from nn_perception.nodes.parameters import TABLES, own_rows
 
 README = Path(__file__).parent.parent / "README.md"
-NODES = (image_classifier, attitude_estimator, gyro_corrector, uwb_corrector, trainer)
 
 
 def blocks() -> dict[str, str]:
@@ -24,11 +17,11 @@ def blocks() -> dict[str, str]:
     The first node's table has every parameter, the others' those in which they differ.
     """
     found = {}
-    for number, module in enumerate(NODES):
-        executable = module.EXECUTABLE
-        rows = [f"| {way} | `{topic}` | {what} |" for way, topic, what in executable.topics]
-        table = TABLES[executable.name] if number == 0 else own_rows(executable.name)
-        mark = "" if number == 0 else f" {executable.name}"
+    for number, name in enumerate(TABLES):
+        topics = importlib.import_module(f"nn_perception.nodes.{name}").EXECUTABLE.topics
+        rows = [f"| {way} | `{topic}` | {what} |" for way, topic, what in topics]
+        table = TABLES[name] if number == 0 else own_rows(name)
+        mark = "" if number == 0 else f" {name}"
         found[f"topics{mark}"] = "\n".join(["| | topic | type |", "|---|---|---|", *rows])
         found[f"parameters{mark}"] = markdown_table(table).strip()
     return found
@@ -39,6 +32,8 @@ def main() -> None:
     text = README.read_text(encoding="utf-8")
     for name, content in blocks().items():
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise SystemExit(f"{README} needs one '{begin}' and, below it, one '{end}'")
         before, rest = text.split(begin, 1)
         text = f"{before}{begin}\n{content}\n{end}{rest.split(end, 1)[1]}"
     README.write_text(text, encoding="utf-8")

@@ -2,10 +2,12 @@
 
 import ast
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from nn_perception.nodes.launch_arguments import of_node, of_perception, of_replay, overrides
 from nn_perception.nodes.parameters import TABLES
 from nn_perception.nodes.registry import PERCEPTION_NODES
 from nn_perception.nodes.starting import TOGETHER
@@ -14,7 +16,8 @@ from nn_perception.share import share_path
 ROOT = Path(__file__).parents[2]
 FILES = sorted(share_path("launch").glob("*.launch.py"))
 NAMES = {path.name.partition(".")[0] for path in FILES}
-SCRIPTS = dict(re.findall(r'"(\w+) = (nn_perception\.nodes[\w.]*):main"', (ROOT / "setup.py").read_text()))  # fmt: skip
+SETUP = (ROOT / "setup.py").read_text()
+SCRIPTS = dict(re.findall(r'"(\w+) = (nn_perception\.nodes[\w.]*):main"', SETUP))
 LAUNCHING = ast.parse((ROOT / "nn_perception/nodes/launching.py").read_text())
 # A launch file whose name is not that of its executable.
 OTHER_NAMES = {"train": "trainer"}
@@ -87,3 +90,36 @@ def test_nodes_are_found_by_the_name_of_the_package():
 
 def test_all_that_can_be_switched_can_run_in_one_process():
     assert set(PERCEPTION_NODES) <= set(TABLES)
+
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(
+    r"^    ros2 launch nn_perception (\w+)\.launch\.py(.*)$", README, re.MULTILINE
+)
+
+
+def arguments_of(name):
+    special = {"perception": of_perception, "replay": of_replay}
+    found = special[name]() if name in special else of_node(OTHER_NAMES.get(name, name))
+    return {argument.name: argument for argument in found}
+
+
+@pytest.mark.parametrize(("name", "words"), COMMANDS)
+def test_commands_in_readme_name_what_there_is(name, words):
+    arguments = arguments_of(name)
+    given = dict(word.split(":=", 1) for word in shlex.split(words) if ":=" in word)
+    assert set(given) <= set(arguments)
+    for word, value in given.items():
+        assert arguments[word].choices is None or value in arguments[word].choices
+    if name not in ("perception", "replay"):
+        overrides(OTHER_NAMES.get(name, name), given)
+
+
+def test_readme_names_every_argument_and_launch_file():
+    section = README.split("\n## Launch\n")[1].split("\n## ")[0]
+    table = section.split("| argument |")[1].split("\n\n")[0]
+    named = {
+        name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])
+    }
+    assert named - {"argument"} == set(arguments_of("replay")) | {"use_sim_time"}
+    assert set(re.findall(r"`(\w+)\.launch\.py`", section)) == NAMES
