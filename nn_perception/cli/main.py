@@ -24,6 +24,7 @@ COMMANDS = (
     "convert",
     "demo",
     "bench",
+    "dataset",
     "study",
     "view",
     "up",

@@ -29,6 +29,8 @@ class ImageSet:
         skipped: files that could not be read and are not in ``images``.
         sources: (N,) text: where each image is from, such as the collection it was taken out of;
             None where that is not known. The hash does not count it.
+        validation: (N,) True where the data say that an image is for validation, and not to train
+            on; None where they do not say. The hash does not count it.
 
     Raises:
         DatasetError: shapes, types, counts or labels do not fit together.
@@ -41,12 +43,18 @@ class ImageSet:
     sha256: str
     skipped: tuple[str, ...] = ()
     sources: NDArray[np.str_] | None = None
+    validation: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         check_images(self.images, self.source)
         check_labels(self.labels, len(self.images), len(self.class_names), self.source)
         if self.sources is not None:
             check_sources(self.sources, len(self.images), self.source)
+        if self.validation is not None and self.validation.shape != (len(self.images),):
+            raise DatasetError(
+                f"{self.source}: validation has the shape {self.validation.shape}, expected "
+                f"({len(self.images)},); say it for each image, or leave it out"
+            )
         if len(set(self.class_names)) != len(self.class_names):
             raise DatasetError(
                 f"{self.source}: class names {list(self.class_names)} are not unique; "
@@ -67,6 +75,7 @@ class ImageSet:
         source: str,
         skipped: Sequence[str] = (),
         sources: NDArray[Any] | None = None,
+        validation: NDArray[np.bool_] | None = None,
     ) -> ImageSet:
         """Make a set from plain arrays: adds a channel axis, widens labels, computes the hash.
 
@@ -77,6 +86,7 @@ class ImageSet:
             source: where it comes from, in words.
             skipped: files that could not be read.
             sources: (N,) text, where each image is from.
+            validation: (N,) whether each is for validation.
 
         Raises:
             DatasetError: the arrays are not of that shape or type.
@@ -92,7 +102,7 @@ class ImageSet:
         wide = labels.astype(np.int64)
         names = tuple(str(name) for name in class_names)
         digest = content_sha256(contiguous, wide, names)
-        return cls(contiguous, wide, names, source, digest, tuple(skipped), sources)
+        return cls(contiguous, wide, names, source, digest, tuple(skipped), sources, validation)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -116,7 +126,17 @@ class ImageSet:
             self.class_names,
             source or self.source,
             sources=None if self.sources is None else self.sources[indices],
+            validation=None if self.validation is None else self.validation[indices],
         )
+
+    def split(self, fraction: float, seed: int) -> tuple[Int64Array, Int64Array]:
+        """Return indices to train on and to validate with: as the data say, else at random.
+
+        See `stratified_split` for arguments and errors.
+        """
+        if self.validation is None:
+            return stratified_split(self.labels, fraction, seed)
+        return np.flatnonzero(~self.validation), np.flatnonzero(self.validation)
 
 
 def check_images(images: NDArray[Any], source: str) -> None:

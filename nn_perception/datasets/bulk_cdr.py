@@ -65,6 +65,12 @@ class _Heads(NamedTuple):
     plain: BoolArray
 
 
+def header_stamps(batch: Batch) -> Int64Array:
+    """Return the header stamps (N,) in ns, in place of which bad messages have their bag time."""
+    heads = _heads(batch)
+    return np.where(heads.plain, heads.stamp_ns, batch.time_ns)
+
+
 def imu_rows(batch: Batch) -> Rows:
     """Read sensor_msgs/Imu: rate (rad/s) and specific force (m/s2), 6 columns.
 

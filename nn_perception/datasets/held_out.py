@@ -10,6 +10,7 @@ import numpy as np
 from nn_perception.datasets.builtin import BUILTIN
 from nn_perception.datasets.imu_simulated import SIMULATED
 from nn_perception.datasets.mnist import has_mnist
+from nn_perception.datasets.recorded import is_dataset, read_manifest
 
 WORDS = (BUILTIN, SIMULATED)
 """Stand for data with a fixed held-out part; see the loaders."""
@@ -23,18 +24,18 @@ def is_word(data: str) -> bool:
 def has_held_out_part(data: str) -> bool:
     """Whether an evaluation of this data takes a part of it that training never sees.
 
-    That is so for a data set made from bags, for the words, and for pictures that lie in parts:
-    MNIST's files, folders ``train`` and ``test``, an .npz with arrays of both.
+    That is so for a data set with rows to test on, for the words, and for pictures that lie in
+    parts: MNIST's files, folders ``train`` and ``test``, an .npz with arrays of both.
+
+    Raises:
+        DatasetError: a data set is damaged.
     """
     if is_word(data):
         return True
     path = Path(data)
-    return is_dataset(path) or has_mnist(path, "test") or _has_test_folder(path) or _in_npz(path)
-
-
-def is_dataset(path: Path) -> bool:
-    """Whether it is a data set that was made from bags; see `nn_perception.datasets.recorded`."""
-    return (path / "dataset.json").is_file()
+    if is_dataset(path):
+        return int(read_manifest(path)["parts"]["test"]["rows"]) > 0
+    return has_mnist(path, "test") or _has_test_folder(path) or _in_npz(path)
 
 
 def _has_test_folder(path: Path) -> bool:

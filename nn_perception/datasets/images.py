@@ -1,4 +1,4 @@
-"""Labelled images from what people have: MNIST files, a folder of pictures per class, or .npz."""
+"""Labelled images from what people have: MNIST files, a folder for each class, .npz, bags."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from nn_perception.datasets.arrays import ImageSet, UInt8Array
 from nn_perception.datasets.mnist import has_mnist, load_mnist
+from nn_perception.datasets.recorded import is_dataset
+from nn_perception.datasets.recorded_images import load_recorded_images
 from nn_perception.errors import DatasetError, nearest
 
 PICTURE_SUFFIXES = frozenset(
@@ -46,12 +48,13 @@ def load_image_set(
     class_names: Sequence[str] | None = None,
     convert: Callable[[UInt8Array], UInt8Array] | None = None,
 ) -> ImageSet:
-    """Read labelled images, whatever of the three layouts they are in.
+    """Read labelled images, whatever of the layouts they are in.
 
     Args:
         path: directory of MNIST idx files; folder of pictures per class (``train`` and ``test``
-            above the classes are understood); or ``.npz`` (``train_images`` and so on too; with
-            ``source`` or ``train_source``, text that says where each image is from).
+            above the classes are understood); data set built from bags, whose part validation
+            comes with the training part and is marked; or ``.npz`` (``train_images`` and so on
+            too; with ``source`` or ``train_source``, text that says where each image is from).
         split: which part, where the layout has parts.
         size: (height, width) in pixels that every image is brought to: area averaging to shrink,
             linear to enlarge, the aspect ratio is not kept. None leaves the images as they are,
@@ -73,6 +76,13 @@ def load_image_set(
         raise DatasetError(f"channels is {channels}, expected 1 (grey), 3 (RGB) or None")
     if not path.exists():
         raise DatasetError(f"{path}: does not exist, {LAYOUTS}; correct the path")
+    if is_dataset(path):
+        made = load_recorded_images(path, split, _converter(size, channels, convert))
+        aligned, known = _align(made.labels, made.class_names, class_names, made.source)
+        return ImageSet.create(
+            made.images, aligned, known, made.source,
+            sources=made.sources, validation=made.validation,
+        )  # fmt: skip
     path = _only_npz(path) or path
     if path.is_file():
         found = _read_npz(path, split, class_names)

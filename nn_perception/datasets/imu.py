@@ -69,6 +69,7 @@ class ImuSequence:
         sensor_delay_s: time by which the gyroscope's readings lag the truth's stamps, each reading
             taken as the rate at its very stamp; positive: late. Truth at t belongs to the readings
             at t + delay; :func:`imu_delay.estimate_sensor_delay` measures it.
+        part: of a data set: ``train``, ``validation`` or ``test``; empty where nobody says.
 
     Raises:
         DatasetError: shapes, times or values are not of that kind.
@@ -88,6 +89,7 @@ class ImuSequence:
     movement: BoolArray | None = None
     start_ns: int | None = None
     sensor_delay_s: float = 0.0
+    part: str = ""
 
     def __post_init__(self) -> None:
         label = f"{self.source}/{self.name}"

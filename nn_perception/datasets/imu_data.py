@@ -16,6 +16,8 @@ from nn_perception.datasets.imu_simulated import (
     TRAINING_SEEDS,
     simulated_recordings,
 )
+from nn_perception.datasets.recorded import LEARNED, is_dataset
+from nn_perception.datasets.recorded_sequences import load_recorded_imu
 from nn_perception.datasets.sources import find_sources, in_order_of_name, is_bag, naming
 
 LOGGER = logging.getLogger(__name__)
@@ -26,7 +28,8 @@ _EXPECTED = "expected .npz recordings of BROAD, EuRoC or TUM-VI, a bag, or a dir
 def load_imu_data(path: Path) -> list[ImuSequence]:
     """Read recordings: one .npz file, one bag, or a directory of such files and bags.
 
-    A directory is searched one level deep; what is neither .npz nor bag is passed over. The word
+    A directory is searched one level deep; what is neither .npz nor bag is passed over. Of a data
+    set that was built from bags the part test is read. The word
     ``simulated`` instead of a path gives simulated motion, other than what training simulates.
 
     Returns:
@@ -38,6 +41,8 @@ def load_imu_data(path: Path) -> list[ImuSequence]:
     """
     if str(path) == SIMULATED and not Path(path).exists():
         return simulated_recordings(TEST_SEEDS)
+    if is_dataset(path):
+        return load_recorded_imu(path, ("test",))
     found = [sequence for source in find_imu_sources(path) for sequence in _read(source)]
     return in_order_of_name(found, path)
 
@@ -46,7 +51,8 @@ def training_recordings(data: Path | None, folders: Sequence[str]) -> list[ImuSe
     """Read the recordings to train on.
 
     Args:
-        data: a path for `load_imu_data`, or a directory with some of ``folders`` in it. None:
+        data: a path for `load_imu_data`, or a directory with some of ``folders`` in it; of a data
+            set that was built from bags the parts train and validation are read. None:
             ``$NN_PERCEPTION_DATA``, and simulated ones where that is not set. The word
             ``simulated`` gives the latter in any case.
         folders: names of directories to look into, where they are there.
@@ -62,6 +68,8 @@ def training_recordings(data: Path | None, folders: Sequence[str]) -> list[ImuSe
             "no recordings given (--data, $%s): training on simulated motion", DATA_VARIABLE
         )
         return simulated_recordings(TRAINING_SEEDS)
+    if is_dataset(root):
+        return load_recorded_imu(root, LEARNED)
     below = [root / name for name in folders if (root / name).is_dir()]
     return [sequence for place in below or [root] for sequence in load_imu_data(place)]
 

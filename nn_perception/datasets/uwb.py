@@ -72,6 +72,7 @@ class UwbSequence:
         start_ns: absolute time of ``time_s`` = 0 in ns, or None where it is unknown.
         outlier: (N,) True where the range is of no use. None: where it is 0 or less, not finite, or
             wrong by more than `OUTLIER_M`.
+        part: of a data set: ``train``, ``validation`` or ``test``; empty where nobody says.
 
     Raises:
         DatasetError: shapes, times or values are not of that kind.
@@ -92,6 +93,7 @@ class UwbSequence:
     segment: Int64Array = None  # type: ignore[assignment]
     start_ns: int | None = None
     outlier: BoolArray = None  # type: ignore[assignment]
+    part: str = ""
 
     def __post_init__(self) -> None:
         label = f"{self.source}/{self.name}"

@@ -30,7 +30,7 @@ from nn_perception.datasets.imu_resampling import interpolate
 from nn_perception.datasets.imu_truth import StampedRows
 from nn_perception.datasets.uwb import Float64Array, Int64Array, UwbSequence
 from nn_perception.datasets.uwb_odom import OdomNoise, pose_times, poses_at
-from nn_perception.datasets.uwb_text import Vector3, parse_anchors, parse_tags
+from nn_perception.datasets.uwb_text import Anchor, Vector3, parse_anchors, parse_tags
 from nn_perception.errors import BagError, ConfigError, DatasetError
 
 RANGE, ODOM, POSE, STRING = (
@@ -190,8 +190,7 @@ def read_uwb_bag(path: Path) -> UwbSequence:
     """
     path = Path(path)
     with BagReader(path) as bag:
-        anchors = _described(bag, ANCHORS_TOPIC, parse_anchors)
-        tags, topics = _tags(bag)
+        anchors, tags, topics = site_of(bag)
         pose = next((name for name in bag.find(POSE) if name in (POSE_TOPIC, POSE_TOPIC[1:])), "")
         poses, frames, ranges = StampedRows(), list(anchors), _Ranges()
         for batch in bag.batches([topic for topic in (*topics, pose) if topic]):
@@ -295,21 +294,44 @@ def truth_and_segments(time_s: Float64Array, start_ns: int, poses: StampedRows) 
     }
 
 
-def _tags(bag: BagReader) -> tuple[dict[str, Vector3], list[str]]:
+def site_of(
+    bag: BagReader, *, anchors: str = "", tags: str = "", topic: str = ""
+) -> tuple[dict[str, Anchor], dict[str, Vector3], list[str]]:
+    """Return anchors, lever arms of the tags, and the topic of each tag's ranges.
+
+    Args:
+        bag: open.
+        anchors: in the grammar of `uwb_text`; empty: what the bag says.
+        tags: likewise.
+        topic: of the ranges of the only tag; empty: by name.
+
+    Raises:
+        BagError: the bag does not tell, or has no ranges.
+        ConfigError: a given text is not in the grammar.
+    """
+    places = parse_anchors(anchors) if anchors else _described(bag, ANCHORS_TOPIC, parse_anchors)
+    levers, topics = _tags(bag, tags, topic)
+    return places, levers, topics
+
+
+def _tags(bag: BagReader, text: str, topic: str) -> tuple[dict[str, Vector3], list[str]]:
     """Lever arms, and the topic of each."""
-    found = [name for name in bag.find(RANGE) if f"/{name}".endswith(RANGE_TOPIC)]
+    if topic:
+        found = [bag.require(topic, RANGE).name]
+    else:
+        found = [name for name in bag.find(RANGE) if f"/{name}".endswith(RANGE_TOPIC)]
     if not found:
         there = ", ".join(f"{topic.name} ({topic.type})" for topic in bag.topics.values())
         raise BagError(
             f"{bag.path}: no ranges, expected {RANGE} on {RANGE_TOPIC[1:]} or TAG{RANGE_TOPIC}; "
             f"it holds {there}; record the ranges"
         )
-    if len(found) == 1 and not {TAGS_TOPIC, TAGS_TOPIC[1:]}.intersection(bag.topics):
+    if len(found) == 1 and not text and not {TAGS_TOPIC, TAGS_TOPIC[1:]}.intersection(bag.topics):
         warnings.warn(
-            f"{bag.path}: no {TAGS_TOPIC}: the tag is taken as {BODY_FRAME}", stacklevel=3
+            f"{bag.path}: no {TAGS_TOPIC}: the tag is taken as {BODY_FRAME}", stacklevel=4
         )
         return {"tag0": (0.0, 0.0, 0.0)}, found
-    tags = _described(bag, TAGS_TOPIC, parse_tags)
+    tags = parse_tags(text) if text else _described(bag, TAGS_TOPIC, parse_tags)
     if len(found) == len(tags) == 1:
         return tags, found
     by_tag = {name.removesuffix(RANGE_TOPIC).rpartition("/")[2]: name for name in found}

@@ -6,6 +6,8 @@ import logging
 from pathlib import Path
 
 from nn_perception.datasets.environment import DATA_VARIABLE, data_from_environment
+from nn_perception.datasets.recorded import LEARNED, is_dataset
+from nn_perception.datasets.recorded_sequences import load_recorded_uwb
 from nn_perception.datasets.sources import find_sources, in_order_of_name, is_bag, naming
 from nn_perception.datasets.uwb import UwbSequence
 from nn_perception.datasets.uwb_bags import read_uwb_bag
@@ -30,8 +32,9 @@ def load_uwb_data(path: Path) -> list[UwbSequence]:
     """Read recordings: one .csv.gz or .csv file, one bag, or a directory of such files and bags.
 
     A directory is searched one level deep; what is neither bag nor a file with the columns of
-    ranges is passed over. The word ``simulated`` instead of a path gives simulated flights, other
-    than those that training simulates.
+    ranges is passed over. Of a data set that was built from bags the part test is read. The word
+    ``simulated`` instead of a path gives simulated flights, other than those that training
+    simulates.
 
     Returns:
         The recordings in order of name.
@@ -42,6 +45,8 @@ def load_uwb_data(path: Path) -> list[UwbSequence]:
     """
     if str(path) == SIMULATED and not Path(path).exists():
         return simulated_uwb(TEST_SEEDS)
+    if is_dataset(path):
+        return load_recorded_uwb(path, ("test",))
     found = [_read(source) for source in find_uwb_sources(path)]
     return in_order_of_name(found, path)
 
@@ -50,7 +55,8 @@ def training_uwb(data: Path | None) -> list[UwbSequence]:
     """Read the recordings to train on.
 
     Args:
-        data: a path for `load_uwb_data`, or a directory with a folder `FOLDER` in it. None:
+        data: a path for `load_uwb_data`, or a directory with a folder `FOLDER` in it; of a data
+            set that was built from bags the parts train and validation are read. None:
             ``$NN_PERCEPTION_DATA``, and simulated ones where that is not set. The word
             ``simulated`` gives the latter in any case.
 
@@ -65,6 +71,8 @@ def training_uwb(data: Path | None) -> list[UwbSequence]:
             "no recordings given (--data, $%s): training on simulated ranges", DATA_VARIABLE
         )
         return simulated_uwb(TRAINING_SEEDS)
+    if is_dataset(root):
+        return load_recorded_uwb(root, LEARNED)
     return load_uwb_data(root / FOLDER if (root / FOLDER).is_dir() else root)
 
 

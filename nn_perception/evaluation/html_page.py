@@ -163,14 +163,15 @@ class Report:
             "</main></body></html>\n"
         )
 
-    def write(self, directory: Path) -> Path:
-        """Write `index.html`, the pictures beside it and `metrics.json`; return the page's path."""
+    def write(self, directory: Path, stem: str = "index") -> Path:
+        """Write the page, the pictures beside it and `metrics.json`; return the page's path."""
         directory.mkdir(parents=True, exist_ok=True)
         for name, data in self._pictures.items():
             (directory / name).write_bytes(data)
-        figures = json.dumps(plain(self.metrics), indent=1, allow_nan=False)
-        (directory / "metrics.json").write_text(figures + "\n", encoding="utf-8")
-        page = directory / "index.html"
+        if self.metrics or stem == "index":
+            figures = json.dumps(plain(self.metrics), indent=1, allow_nan=False)
+            (directory / "metrics.json").write_text(figures + "\n", encoding="utf-8")
+        page = directory / f"{stem}.html"
         page.write_text(self.html(), encoding="utf-8")
         return page
 

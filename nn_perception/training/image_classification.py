@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nn_perception.bundle import ArraySpec
 from nn_perception.config import from_mapping, to_mapping
-from nn_perception.datasets.arrays import ImageSet, stratified_split
+from nn_perception.datasets.arrays import ImageSet
 from nn_perception.errors import ConfigError
 from nn_perception.evaluation.calibration import fit_temperature
 from nn_perception.evaluation.classification import classification_metrics
@@ -66,9 +66,7 @@ class ImageClassificationLearning:
         self.preprocessing = self.preprocessing_of(self.arguments)
         self._augments = config.augment != AugmentConfig()
         self.data = self.load_data(data)
-        train, validation = stratified_split(
-            self.data.labels, config.validation_fraction, config.seed
-        )
+        train, validation = self.data.split(config.validation_fraction, config.seed)
         images = prepare_all(self.data.images, self.preprocessing)
         labels = self.data.labels
         self.data_id = self.data.sha256

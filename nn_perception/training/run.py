@@ -12,6 +12,7 @@ from typing import Any
 
 from nn_perception.bundle import Bundle, load_bundle
 from nn_perception.config import from_mapping
+from nn_perception.datasets.recorded import is_dataset, provenance
 from nn_perception.errors import ConfigError, TrainingError
 from nn_perception.evaluation.plots import plot_learning_curve
 from nn_perception.tasks import get_task
@@ -120,6 +121,8 @@ def train_task(
     if learning.half_weights:
         round_to_half(fit.network)  # before anything is calibrated or measured
     export = learning.export(trainer.predict())
+    if data is not None and is_dataset(data):
+        export = dataclasses.replace(export, data={**export.data, "dataset": provenance(data)})
     network = learning.bundle_network(fit.network)
     names = [CONFIG_FILE, METRICS_FILE]
     try:

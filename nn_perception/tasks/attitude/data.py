@@ -67,7 +67,8 @@ def load_tracks(data: Path | None, fold: int) -> AttitudeData:
     """Load and split recordings; the test sequences of EuRoC and TUM-VI are never in.
 
     BROAD's trials of fold ``fold`` are left out, those of the next fold validate. Where there is no
-    BROAD, every fifth recording validates.
+    BROAD, every fifth recording validates. A data set that was built from bags says itself what
+    validates, and nothing is left out of it.
 
     Args:
         data: a path for `load_imu_data`, or a directory with ``attitude/`` and ``imu/`` in it.
@@ -78,7 +79,10 @@ def load_tracks(data: Path | None, fold: int) -> AttitudeData:
         DatasetError: nothing usable is there.
     """
     sequences, source = _load(data)
-    validating, left_out = _split([s.name for s in sequences], fold)
+    validating = {s.name for s in sequences if s.part == "validation"}
+    left_out: set[str] = set()
+    if not validating:
+        validating, left_out = _split([s.name for s in sequences], fold)
     usable = [s for s in sequences if s.name not in left_out]
     train = [track for s in usable if s.name not in validating for track in _both_rates(s)]
     validation = [_track(s) for s in usable if s.name in validating]

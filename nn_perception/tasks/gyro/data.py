@@ -54,7 +54,8 @@ def load_recordings(data: Path | None, prefix: str, leave_out: Sequence[str]) ->
         for s in training_recordings(data, ("imu",))
         if s.name.startswith(prefix) and s.has_truth.any()
     ]
-    usable = [s for s in found if s.name not in (*EUROC_TEST, *TUMVI_TEST)]
+    # What a data set holds beside its test part is to be learned from, whatever it is called.
+    usable = [s for s in found if s.part or s.name not in (*EUROC_TEST, *TUMVI_TEST)]
     sources = sorted({s.source for s in usable})
     if len(sources) != 1:
         raise DatasetError(
@@ -69,7 +70,8 @@ def load_recordings(data: Path | None, prefix: str, leave_out: Sequence[str]) ->
                 f"leave_out names '{name}', which is not there{nearest(name, names)}; there are: "
                 f"{', '.join(names)}"
             )
-    train = tuple(s for s in usable if s.name not in leave_out)
+    validating = {*leave_out, *(s.name for s in usable if s.part == "validation")}
+    train = tuple(s for s in usable if s.name not in validating)
     if not train:
         raise DatasetError("every recording is left out; leave some to train on")
     rate_hz = float(np.median([s.rate_hz for s in train]))
@@ -80,7 +82,7 @@ def load_recordings(data: Path | None, prefix: str, leave_out: Sequence[str]) ->
                 "resample it"
             )
     bias = np.mean([constant_bias(s) for s in train], axis=0)
-    validation = tuple(s for s in usable if s.name in leave_out)
+    validation = tuple(s for s in usable if s.name in validating)
     return GyroData(train, validation, sources[0], round(rate_hz, 1), tuple(bias.tolist()))
 
 

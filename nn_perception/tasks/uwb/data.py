@@ -78,6 +78,8 @@ class RangeData:
         rooms: number of constellations.
         sequences: the recordings, cut where they were to be.
         until: what was used of each recording, as a fraction of its duration.
+        validation: rows of the recordings that a data set keeps for validation; they are not
+            among ``rows``, and not learned from.
     """
 
     rows: RangeRows
@@ -87,6 +89,7 @@ class RangeData:
     rooms: int
     sequences: tuple[UwbSequence, ...]
     until: Mapping[str, float]
+    validation: RangeRows | None = None
 
 
 def load_ranges(
@@ -153,23 +156,31 @@ def gather_ranges(
     tags = tuple(dict.fromkeys(name for s in sequences for name in s.tags))
     anchors = tuple(dict.fromkeys(name for s in sequences for name in s.anchors))
     rooms: list[Mapping[str, Anchor]] = []
-    parts = []
+    parts: list[RangeRows] = []
+    held: list[RangeRows] = []
     for sequence in sequences:
         # Before ranges are averaged: a bin may lie across the border of a fold.
         good = np.flatnonzero(_usable(sequence) & (piece_of_time(sequence) != fold))
         if len(good):
             room = _room(rooms, sequence.anchors)
-            parts.append(_rows(sequence, good, room, tags, anchors, bin_s))
+            validates = sequence.part == "validation"
+            found = held if validates else parts
+            found.append(_rows(sequence, good, room, tags, anchors, bin_s))
     if not parts:
         raise DatasetError(
             f"no range of {', '.join(s.name for s in sequences)} has a true pose, expected poses "
             "beside the ranges; record truth/pose as well"
         )
-    rows = RangeRows(
+    site = sequences[0].source
+    learned = tuple(s for s in sequences if s.part != "validation")
+    validation = _joined(held) if held else None
+    return RangeData(_joined(parts), site, tags, anchors, len(rooms), learned, until, validation)
+
+
+def _joined(parts: Sequence[RangeRows]) -> RangeRows:
+    return RangeRows(
         *(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(RangeRows))
     )
-    site = sequences[0].source
-    return RangeData(rows, site, tags, anchors, len(rooms), tuple(sequences), until)
 
 
 def thin(rows: RangeRows, limit: int) -> RangeRows:

@@ -162,10 +162,16 @@ class UwbLearning:
         return (square + self.settings.likelihood * (off + log_sigma)).mean()
 
     def validate(self, predict: Predict) -> dict[str, float]:
-        """Return figures over the recorded rows: they were trained on, see `export` for others."""
-        outputs = predict(self._lessons["recorded"]).double().cpu()
-        constants = torch.from_numpy(self._constant_of(self._recorded))
-        error = outputs[:, 0] + constants - torch.from_numpy(self._recorded.error_m)
+        """Return figures over the rows that a data set keeps for validation.
+
+        Where there are none, over the recorded ones: they were trained on, see `export` for others.
+        """
+        held = self.data.validation
+        rows = self._recorded if held is None else held
+        inputs = self._lessons["recorded" if held is None else "validation"]
+        outputs = predict(inputs).double().cpu()
+        constants = torch.from_numpy(self._constant_of(rows))
+        error = outputs[:, 0] + constants - torch.from_numpy(rows.error_m)
         device = self._lessons["inputs"].device
         return {
             "loss": float(self.loss(predict(self._lessons["inputs"]), self._lessons["targets"])),
@@ -213,7 +219,7 @@ class UwbLearning:
                 "source": self.data.site,
                 "sha256": self.data_id,
                 "train": len(errors),
-                "validation": 0,
+                "validation": 0 if self.data.validation is None else len(self.data.validation),
                 "rooms": rooms,
                 "train_names": [s.name for s in self.data.sequences],
                 "until": dict(self.data.until),
@@ -242,6 +248,9 @@ class UwbLearning:
             "targets": torch.from_numpy(np.stack([target, lessons.sigma_m], 1).astype(np.float32)),
             "recorded": inputs[: len(self._left)].clone(),
         }
+        if self.data.validation is not None:
+            held = self._inputs(self.data.validation).astype(np.float32)
+            self._lessons["validation"] = torch.from_numpy(held)
 
     def _expected(self, rows: RangeRows) -> Float64Array:
         """Return the errors that are expected before anything is learned."""
