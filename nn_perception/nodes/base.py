@@ -233,6 +233,8 @@ class PerceptionNode(TableNode):
         """Release everything; the node is unconfigured afterwards and can be configured again."""
         with self._control:
             self._release()
+            why = self._inference.problem or "see the log"
+            self._problem = f"an error while leaving the state {state.label}: {why}"
             return SUCCESS
 
     def destroy_node(self) -> None:

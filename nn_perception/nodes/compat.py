@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
-from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 
 def answer_forbidden_transitions(node: LifecycleNode) -> None:
@@ -24,6 +25,24 @@ def answer_forbidden_transitions(node: LifecycleNode) -> None:
             return response
 
     service.callback = callback
+
+
+def report_errors(node: LifecycleNode) -> None:
+    """Log what a transition's callback raises; rclpy takes it for an ERROR and says nothing."""
+
+    def reported(callback: Any) -> Any:
+        def call(state: LifecycleState) -> TransitionCallbackReturn:
+            try:
+                return callback(state)
+            except Exception:
+                text = f"{callback.__name__} failed: {traceback.format_exc()}"
+                node.get_logger().error(text)
+                raise
+
+        return call
+
+    for state_id, callback in node._callbacks.items():
+        node._callbacks[state_id] = reported(callback)
 
 
 def leave_graph(node: LifecycleNode) -> None:

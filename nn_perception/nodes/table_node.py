@@ -10,7 +10,7 @@ from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
 from nn_perception.errors import ConfigError
 from nn_perception.nodes import parameters
-from nn_perception.nodes.compat import answer_forbidden_transitions
+from nn_perception.nodes.compat import answer_forbidden_transitions, report_errors
 from nn_perception.nodes.declaration import check_set, declare
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
@@ -35,6 +35,7 @@ class TableNode(LifecycleNode):
         """
         super().__init__(name or self.executable, **kwargs)
         answer_forbidden_transitions(self)
+        report_errors(self)
         self.table = parameters.index(parameters.TABLES[self.executable])
 
     def declare_table(self) -> None:

@@ -276,3 +276,49 @@ def test_a_bad_start_parameter_is_an_error_that_names_it(ros, name, value, reaso
         ImageClassifier(context=ros, parameter_overrides=[Parameter(name, value=value)])
     assert reason in str(error.value)
     assert not isinstance(error.value, ConfigError) or name in str(error.value)
+
+
+@pytest.mark.parametrize("transition", ["deactivate", "cleanup", "shutdown"])
+def test_an_error_in_a_transition_is_logged_and_leaves_an_unconfigured_node(
+    start, connect, monkeypatch, capfd, transition
+):
+    """The state machine: an ERROR leads through error processing, which succeeds."""
+    node = start()
+    client = connect(node, connected=False)
+    owner, name = (node, "_release") if transition != "deactivate" else (node._inference, "stop")
+    left_over = [ZeroDivisionError("as a bug would")]
+
+    real = getattr(owner, name)
+
+    def broken():
+        if left_over:
+            raise left_over.pop()
+        return real()
+
+    monkeypatch.setattr(owner, name, broken)
+    number = {"deactivate": DEACTIVATE, "cleanup": CLEANUP, "shutdown": SHUTDOWN["active"]}
+    if transition == "cleanup":
+        assert client.remote.change_state(DEACTIVATE)
+    assert not client.remote.change_state(number[transition])
+    monkeypatch.undo()
+    assert client.remote.state() == "unconfigured"
+    assert "as a bug would" in capfd.readouterr().err
+    values = client.wait_for_diagnostics(lambda d: d["level"] == "ERROR")
+    assert "see the log" in values["message"]
+    assert client.remote.change_state(CONFIGURE)
+    assert client.remote.change_state(ACTIVATE)
+    client.connect()
+    client.wait_for_diagnostics(lambda d: d["level"] != "ERROR")
+
+
+def test_an_error_in_error_processing_finalizes_the_node(start, connect, monkeypatch):
+    node = start()
+    client = connect(node, connected=False)
+
+    def broken():
+        raise ZeroDivisionError("as a bug would")
+
+    monkeypatch.setattr(node, "_release", broken)
+    assert not client.remote.change_state(SHUTDOWN["active"])
+    assert client.remote.state() == "finalized"
+    monkeypatch.undo()
