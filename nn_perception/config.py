@@ -160,7 +160,7 @@ def _convert(hint: Any, value: Any, current: Any, key: str) -> Any:
         return _build(typing.cast(type, hint), value, current, f"{key}.")
     if origin in (tuple, list):
         return _convert_sequence(origin, arguments, value, key)
-    if origin is dict or hint is dict:
+    if origin in (dict, Mapping) or hint is dict:
         if not isinstance(value, Mapping):
             raise _wrong(key, value, "a mapping")
         return {**(current or {}), **value}

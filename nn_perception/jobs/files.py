@@ -174,7 +174,8 @@ class Workplace:
 
     def forget_products(self) -> None:
         """Remove what a job has made, so that the next one starts anew."""
-        for path in (self.dataset, self.bundle, self.run):
+        building = self.dataset.with_name(f".{self.dataset.name}.building")  # see datasets/build
+        for path in (self.dataset, building, self.bundle, self.run):
             remove_tree(path)
         for path in (self.published, self.scores, self.comparison, self.progress, self.identity):
             path.unlink(missing_ok=True)

@@ -21,8 +21,12 @@ class Lock:
         descriptor: to be inherited by a child that writes to the same place.
     """
 
-    def __init__(self, workplace: Workplace, wait_s: float = ORPHAN_S) -> None:
+    def __init__(self, workplace: Workplace, wait_s: float | None = None) -> None:
         """Take it.
+
+        Args:
+            workplace: what is locked.
+            wait_s: how long to wait for it; None: `ORPHAN_S`.
 
         Raises:
             JobError: somebody else holds it, or the directory cannot be written.
@@ -33,7 +37,7 @@ class Lock:
             self.descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise JobError(f"cannot write {self._path}: {error.strerror or error}") from None
-        deadline = time.monotonic() + wait_s
+        deadline = time.monotonic() + (ORPHAN_S if wait_s is None else wait_s)
         while not _try(self.descriptor):
             if time.monotonic() > deadline:
                 os.close(self.descriptor)

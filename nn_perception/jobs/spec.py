@@ -19,6 +19,7 @@ class JobSpec:
         data: a bag, a directory of bags, a data set, or a word such as ``simulated``.
         out: directory below which the bundle is written.
         test_data: held-out data; empty: the part of ``data`` that is not trained on.
+        data_settings: how bags become a data set; see `nn_perception.datasets.build_settings`.
         config: YAML file with training keys, or empty.
         recipe: name of one of the task's recipes, or empty.
         overrides: keys that change these, nested.
@@ -32,6 +33,7 @@ class JobSpec:
     data: str
     out: Path
     test_data: str = ""
+    data_settings: dict[str, Any] = field(default_factory=dict)
     config: str = ""
     recipe: str = ""
     overrides: dict[str, Any] = field(default_factory=dict)

@@ -51,9 +51,11 @@ class RemoteTarget:
             RemoteError: it does not answer, or is no perception node.
         """
         values = self._remote.get_parameters(("task", "model_root", "model"), ASK_TIMEOUT_S)
-        if any(value is None for value in values.values()):
-            lacking = ", ".join(name for name, value in values.items() if value is None)
-            raise RemoteError(f"{self.name} has no parameter {lacking}: it is no perception node")
+        if None in values.values():
+            raise RemoteError(
+                f"{self.name} has not all of the parameters {', '.join(values)}: it is no "
+                "perception node"
+            )
         active = self._wait_for(lambda: self._active is not None, ASK_TIMEOUT_S)
         if not active:
             raise RemoteError(f"nothing on {self.name}/active_model within {ASK_TIMEOUT_S:.0f} s")

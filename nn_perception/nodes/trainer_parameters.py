@@ -30,6 +30,13 @@ TRAINER = (
         "'data' that is held out, where it has one, as data sets made from bags do.",
     ),
     Parameter(
+        "data_settings",
+        "string",
+        "",
+        "How bags become a data set: keys and values of 'nn-perception dataset', such as "
+        "'topics.label=/labels split=[70,15,15]'.",
+    ),
+    Parameter(
         "config",
         "string",
         "",

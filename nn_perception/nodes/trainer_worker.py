@@ -172,10 +172,7 @@ def _specification(values: Mapping[str, Any], out: Path) -> JobSpec:
         raise ConfigError("the parameter 'data' is empty: set a bag, a data set or a directory")
     if values["config"] and not Path(values["config"]).expanduser().is_file():
         raise ConfigError(f"config names {values['config']}, which is no file: correct the path")
-    try:
-        overrides = parse_overrides(shlex.split(values["overrides"]))
-    except ValueError as error:
-        raise ConfigError(f"overrides cannot be read ({error}): close the quotes") from None
+    overrides = _words(values, "overrides")
     overrides["device"] = values["device"]
     if values["seed"] >= 0:
         overrides["seed"] = values["seed"]
@@ -185,6 +182,7 @@ def _specification(values: Mapping[str, Any], out: Path) -> JobSpec:
         data=_path(values["data"]),
         out=out,
         test_data=_path(values["test_data"]),
+        data_settings=_words(values, "data_settings"),
         config=_path(values["config"]),
         recipe=values["recipe"],
         overrides=overrides,
@@ -192,6 +190,14 @@ def _specification(values: Mapping[str, Any], out: Path) -> JobSpec:
         needs_test=values["deploy"] == IF_BETTER and bool(names),
         nice=values["nice"],
     )
+
+
+def _words(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the keys and values in a parameter's text."""
+    try:
+        return parse_overrides(shlex.split(values[name]))
+    except ValueError as error:
+        raise ConfigError(f"{name} cannot be read ({error}): close the quotes") from None
 
 
 def _path(text: str) -> str:

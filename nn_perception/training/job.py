@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from nn_perception.bundle import Bundle, load_bundle
-from nn_perception.config import read_yaml, to_mapping
-from nn_perception.datasets.held_out import has_held_out_part, is_dataset, is_word
+from nn_perception.config import from_mapping, read_yaml, to_mapping
+from nn_perception.datasets.build_settings import BuildSettings
+from nn_perception.datasets.held_out import has_held_out_part, is_word
+from nn_perception.datasets.recorded import is_dataset
 from nn_perception.datasets.sources import is_bag
 from nn_perception.errors import BundleError, ConfigError, DatasetError, TrainingError
 from nn_perception.jobs.files import (
@@ -158,7 +160,8 @@ def _identity(spec: JobSpec, config: TrainingConfig) -> dict[str, Any]:
     """Return what must be the same for a job to go on: configuration and data, not the device."""
     values = {**to_mapping(config), "device": ""}
     begun = load_bundle(spec.init, task=spec.task).id if spec.init else ""
-    parts = [spec.task, values, begun, spec.data, spec.test_data, _listing(spec.data)]
+    data = [spec.data, spec.test_data, spec.data_settings, _listing(spec.data)]
+    parts = [spec.task, values, begun, data]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     return {"task": spec.task, "data": spec.data, "sha256": digest}
 
@@ -179,16 +182,16 @@ def _prepare(spec: JobSpec, progress: ProgressWriter) -> Path:
     target = spec.workplace.dataset
     if is_dataset(target):
         return target
-    from nn_perception.datasets.build import build_dataset
+    from nn_perception.datasets.build import build_dataset  # needs Arrow, which other data do not
 
     remove_tree(target)
     LOGGER.info("data set of %d bag(s)", len(bags))
 
-    def on_progress(*values: Any, **named: Any) -> None:
-        progress.tell("preparing", bags=len(bags))
+    def on_progress(done: int, total: int) -> None:
+        progress.tell("preparing", bags=len(bags), percent=round(100 * done / max(1, total)))
 
-    summary = build_dataset(bags, spec.task, target, on_progress=on_progress)
-    LOGGER.info("%s", summary)
+    settings = from_mapping(BuildSettings, spec.data_settings)
+    build_dataset(bags, spec.task, target, settings, on_progress)
     return target
 
 

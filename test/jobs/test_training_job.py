@@ -4,7 +4,9 @@ import dataclasses
 import io
 import json
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -15,6 +17,8 @@ from nn_perception.errors import ConfigError, DatasetError  # noqa: E402
 from nn_perception.jobs.files import read_json, write_json  # noqa: E402
 from nn_perception.jobs.progress import ProgressWriter  # noqa: E402
 from nn_perception.jobs.spec import JobSpec, load_spec  # noqa: E402
+from nn_perception.tasks import get_task  # noqa: E402
+from nn_perception.tasks.loading import open_pipeline  # noqa: E402
 from nn_perception.training import job as job_module  # noqa: E402
 from nn_perception.training.job import bags_of, find_held_out, train_job  # noqa: E402
 from nn_perception.training.run import Trained  # noqa: E402
@@ -226,6 +230,29 @@ def test_which_data_have_a_held_out_part(tmp_path, digits):
     damaged = tmp_path / "damaged.npz"
     damaged.write_bytes(b"PK")
     assert not has_held_out_part(str(damaged))
+
+
+def test_from_a_bag_to_a_bundle(tmp_path):
+    """The real data set builder and the real training, on a small recording."""
+    from nn_perception.datasets.bags import record_labelled_images
+
+    with np.load(write_digits(tmp_path / "digits.npz", count=400)) as arrays:
+        images, labels = arrays["train_images"], arrays["train_labels"]
+    bag = tmp_path / "bag"
+    record_labelled_images(bag, images, [str(label) for label in labels], rate_hz=10.0)
+    spec = JobSpec(
+        "digits", str(bag), tmp_path / "models", overrides=OVERRIDES,
+        data_settings={"block_s": 2.0, "keep_near_duplicates": True, "plots": False},
+    )  # fmt: skip
+    spec.workplace.prepare()
+    lines = run(spec)
+    assert any(line.get("percent") == 100 for line in lines)
+    (bundle,) = bundles(spec)
+    test_data = read_json(spec.workplace.published)["test_data"]
+    assert has_held_out_part(test_data)
+    evaluation = get_task("digits").load_evaluation()(open_pipeline(bundle))
+    metrics = evaluation.evaluate_data(Path(test_data))
+    assert 20 <= metrics.n < 400
 
 
 def test_what_is_a_bag(tmp_path):
