@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,7 +55,7 @@ class Attributed(NamedTuple):
 def count(owners: Sequence[str]) -> Attributed:
     """Count what `attribute_*` found: names of models in order, empty where it is neither."""
     known = [owner for owner in owners if owner]
-    turns = sum(old != new for old, new in zip(known, known[1:], strict=False))
+    turns = sum(old != new for old, new in pairwise(known))
     return Attributed(len(owners), len(owners) - len(known), turns)
 
 
@@ -186,7 +187,8 @@ def _take_over(
     for index, old in reversed(before):
         pipeline: Any = _clone(fresh)
         pipeline.adopt(_clone(old))
-        if all([same(n, _step(pipeline, messages[n])) for n in range(index, last + 1)]):
+        agree = [same(n, _step(pipeline, messages[n])) for n in range(index, last + 1)]
+        if all(agree):
             return pipeline, index
     return None
 

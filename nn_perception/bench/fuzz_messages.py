@@ -439,16 +439,19 @@ def _header(types: Any, frame_id: str) -> Any:
     return types["std_msgs/msg/Header"](stamp=stamp, frame_id=frame_id)
 
 
-def _both_orders(kind: str, bodies: Sequence[Callable[[Any], Any]]) -> tuple[list[bytes], ...]:
+def _both_orders(
+    kind: str, bodies: Sequence[Callable[[Any], Any]]
+) -> tuple[list[bytes], list[bytes]]:
     """Return messages in both byte orders."""
     from nn_perception.datasets.bag_types import default_typestore
 
     store = default_typestore()
     messages = [body(store.types) for body in bodies]
-    return tuple(
+    small, big = (
         [bytes(store.serialize_cdr(one, kind, little_endian=little)) for one in messages]
         for little in (True, False)
     )
+    return small, big
 
 
 TARGETS: dict[str, Callable[[], Target]] = {

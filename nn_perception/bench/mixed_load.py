@@ -51,6 +51,8 @@ OUTPUTS = {
 """Topic of answers -> node."""
 ECHO = "echo/range"
 """Answers of a process that sends the ranges back as they came: what the machine alone does."""
+QUEUE = 30
+"""Frames that may wait, a second's: every one is to be answered, whatever else the machine does."""
 BODY_M = (0.0, 0.0, 1.0)
 GAP_S = 10.0
 """Between the stamps of two runs: every state begins anew."""
@@ -334,7 +336,7 @@ def mixed_load(settings: BenchSettings, *, one_process: bool = False) -> Iterato
 def node_parameters(pairs: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
     """Return the parameters of each node; with those of UWB its site's anchors and one tag."""
     own: dict[str, dict[str, Any]] = {node: {} for node in pairs}
-    own["image_classifier"] = {"queue_size": 10, "keep_percent": 100.0}
+    own["image_classifier"] = {"keep_percent": 100.0, "queue_size": QUEUE, "qos_depth": QUEUE}
     tag, anchors = _radios(pairs["uwb_corrector"] / NAMES[0])
     own["uwb_corrector"] = {
         "anchors": format_anchors(anchors),

@@ -1,12 +1,15 @@
 """All nodes at full rate for a long time: memory and latency must not grow, nothing may get lost.
 
-Ten minutes; ``--minutes 1440`` makes it a day. Its own memory does not grow with the length: of
-each tenth of an hour or less (a tenth of the run, a minute at least in a long one) it keeps
-percentiles alone.
+Ten minutes; ``--minutes 1440`` makes it a day. The run has ten parts, minutes in the usual one, of
+each of which a percentile and a median are kept.
+
+Resident memory is all that a process has: pages of the shared memory in which DDS hands messages
+over are part of it, as soon as the process has seen them.
 """
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -90,9 +93,7 @@ class Watch:
 
 
 def run(settings: BenchSettings, say: Callable[[str], None]) -> list[Measurement]:
-    """Send at full rate, swap a model each ten seconds, and compare the last part with the second."""
-    import time
-
+    """Send at full rate, swap a model each ten seconds; compare the last part with the second."""
     minutes = settings.minutes or (QUICK_MINUTES if settings.quick else MINUTES)
     seconds = 60.0 * minutes
     swaps = max(4, round(seconds / SWAP_PERIOD_S))

@@ -1,18 +1,19 @@
-"""The other end of several live nodes at once: sends bytes, notes when each answer left its node."""
+"""The other end of several live nodes: sends bytes, and notes when each answer left its node."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from functools import partial
 from types import TracebackType
 from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
+from sensor_msgs.msg import Image
 
+from nn_perception.nodes.camera_client import FRAMES
 from nn_perception.nodes.frames import ClientError, raw_stamp_ns
 from nn_perception.nodes.remote import RemoteNode
 from nn_perception.nodes.spinning import SpinThread
@@ -49,18 +50,19 @@ class LoadClient(AbstractContextManager["LoadClient"]):
         """
         self._alive = alive
         self._on_answer = on_answer
-        self._context = rclpy.Context()
-        self._context.init()
         self.errors: list[Exception] = []
         self.diagnostics: dict[str, dict[str, str]] = {}
-        node = partial(Node, context=self._context, use_global_arguments=False)
-        self._sender, self._receiver, self._control = (
-            node(f"load_{name}") for name in ("sender", "receiver", "control")
-        )
+        self._contexts: list[rclpy.Context] = []
+        self._nodes: list[Node] = []
+        # Each with shared memory of its own, as the drivers of a camera and of an IMU have it: what
+        # all send from one segment shows in the memory of all receivers.
         self._publishers = {
-            topic: self._sender.create_publisher(kind, topic, RELIABLE)
+            topic: self._make_node().create_publisher(
+                kind, topic, FRAMES if kind is Image else RELIABLE
+            )
             for topic, kind in inputs.items()
         }
+        self._receiver, self._control = self._make_node(), self._make_node()
         for topic, kind in outputs.items():
             self._receiver.create_subscription(
                 kind, topic, self._callback(topic), RELIABLE, raw=True
@@ -108,10 +110,21 @@ class LoadClient(AbstractContextManager["LoadClient"]):
         trace: TracebackType | None,
     ) -> None:
         """Stop the threads and free what was created."""
-        if all([thread.stop() for thread in self._threads]):
-            for node in (self._sender, self._receiver, self._control):
+        stopped = [thread.stop() for thread in self._threads]
+        if all(stopped):
+            for node in self._nodes:
                 node.destroy_node()
-        self._context.try_shutdown()
+        for context in self._contexts:
+            context.try_shutdown()
+
+    def _make_node(self) -> Node:
+        """Create a node in a context, and so with a DDS participant, of its own."""
+        context = rclpy.Context()
+        context.init()
+        self._contexts.append(context)
+        name = f"load_{len(self._contexts)}"
+        self._nodes.append(Node(name, context=context, use_global_arguments=False))
+        return self._nodes[-1]
 
     def _callback(self, topic: str) -> Callable[[bytes, Any], None]:
         on_answer = self._on_answer
