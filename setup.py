@@ -56,7 +56,7 @@ EXTRAS = {
     # Ed25519 signatures of bundles.
     "security": ["cryptography>=41.0"],
     # nn-perception view: recordings for Rerun.
-    "view": ["rerun-sdk>=0.22"],
+    "view": ["rerun-sdk>=0.31"],
     "test": [
         "pytest>=7.4",
         "pytest-xdist>=3.0",
@@ -121,6 +121,7 @@ setup(
             "gyro_corrector = nn_perception.nodes.gyro_corrector:main",
             "uwb_corrector = nn_perception.nodes.uwb_corrector:main",
             "perception = nn_perception.nodes.perception:main",
+            "trainer = nn_perception.nodes.trainer:main",
         ],
     },
     zip_safe=True,

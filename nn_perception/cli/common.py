@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from nn_perception.errors import NnPerceptionError
+from nn_perception.errors import ConfigError, NnPerceptionError
+
+TEXT_SETTINGS = ("anchors", "tags", "outliers", "regions", "cameras")
+SWITCHES = {"true": True, "false": False}
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +52,40 @@ def write_json(values: Any, target: str | None) -> None:
         Path(target).write_text(text, encoding="utf-8")
     except OSError as error:
         raise NnPerceptionError(f"cannot write {target}: {error.strerror or error}") from None
+
+
+def parse_topics(items: Sequence[str]) -> dict[str, str]:
+    """Return input -> topic of ``--topic INPUT=TOPIC``.
+
+    Raises:
+        ConfigError: one is of another form.
+    """
+    wanted = dict(item.partition("=")[::2] for item in items)
+    if not all(wanted.values()):
+        raise ConfigError("--topic is of the form INPUT=TOPIC, such as image_raw=/front/image_raw")
+    return wanted
+
+
+def parse_settings(items: Sequence[str]) -> dict[str, float | bool | str]:
+    """Return name -> value of ``--set NAME=VALUE``.
+
+    Raises:
+        ConfigError: a value is neither a number nor a switch, and the name not one of a text.
+    """
+    found: dict[str, float | bool | str] = {}
+    for item in items:
+        name, _, value = item.partition("=")
+        if name in TEXT_SETTINGS or value in SWITCHES:
+            found[name] = value if name in TEXT_SETTINGS else SWITCHES[value]
+            continue
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise ConfigError(
+                f"--set {item}: expected NAME=NUMBER, such as sensor_delay_s=0.004, NAME=true or "
+                f"NAME=false, or a text for one of {', '.join(TEXT_SETTINGS)}"
+            ) from None
+    return found
 
 
 def format_table(rows: Sequence[Sequence[object]], header: Sequence[str] | None = None) -> str:

@@ -17,9 +17,6 @@ Truth is a label topic for pictures, and for inertial sensors and UWB geometry_m
 else from the bundle.
 """
 
-TEXT_SETTINGS = ("anchors", "tags", "outliers", "regions", "cameras")
-SWITCHES = {"true": True, "false": False}
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -42,19 +39,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Replay."""
-    from nn_perception.cli.common import format_table, text_stream, write_json
+    from nn_perception.cli.common import (
+        format_table,
+        parse_settings,
+        parse_topics,
+        text_stream,
+        write_json,
+    )
     from nn_perception.evaluation.replay import replay
     from nn_perception.progress import progress_bar
     from nn_perception.tasks import get_task
     from nn_perception.tasks.loading import open_pipeline
 
-    wanted = _topics(arguments.topic)
+    wanted = parse_topics(arguments.topic)
     out = text_stream(arguments.json)
     pipeline = open_pipeline(
         arguments.model,
         device=arguments.device,
         threads=arguments.threads,
-        settings=_settings(arguments.set),
+        settings=parse_settings(arguments.set),
         bag=arguments.bag,
     )
     bundle = pipeline.bundle
@@ -85,31 +88,3 @@ def run(arguments: argparse.Namespace) -> int:
         )
         print(f"report  {page}", file=out)
     return 0
-
-
-def _topics(items: list[str]) -> dict[str, str]:
-    from nn_perception.errors import ConfigError
-
-    wanted = dict(item.partition("=")[::2] for item in items)
-    if not all(wanted.values()):
-        raise ConfigError("--topic is of the form INPUT=TOPIC, such as image_raw=/front/image_raw")
-    return wanted
-
-
-def _settings(items: list[str]) -> dict[str, float | bool | str]:
-    from nn_perception.errors import ConfigError
-
-    found: dict[str, float | bool | str] = {}
-    for item in items:
-        name, _, value = item.partition("=")
-        if name in TEXT_SETTINGS or value in SWITCHES:
-            found[name] = value if name in TEXT_SETTINGS else SWITCHES[value]
-            continue
-        try:
-            found[name] = float(value)
-        except ValueError:
-            raise ConfigError(
-                f"--set {item}: expected NAME=NUMBER, such as sensor_delay_s=0.004, NAME=true or "
-                f"NAME=false, or a text for one of {', '.join(TEXT_SETTINGS)}"
-            ) from None
-    return found

@@ -67,14 +67,19 @@ class Opened(NamedTuple):
     engine: Engine
 
 
-def _check_settings(pipeline_class: Any, settings: Mapping[str, Any], task: str) -> None:
-    """Say which settings there are, before an engine is built in vain."""
+def setting_names(pipeline_class: Any) -> tuple[str, ...] | None:
+    """Return the names of the settings that a pipeline's class takes; None: it takes any."""
     known = inspect.signature(pipeline_class).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
-        return
-    names = list(known)[2:]  # behind bundle and engine
+        return None
+    return tuple(known)[2:]  # behind bundle and engine
+
+
+def _check_settings(pipeline_class: Any, settings: Mapping[str, Any], task: str) -> None:
+    """Say which settings there are, before an engine is built in vain."""
+    names = setting_names(pipeline_class)
     for name in settings:
-        if name not in names:
+        if names is not None and name not in names:
             raise TaskError(
                 f"task '{task}' has no setting '{name}' (there are: {', '.join(names) or 'none'})"
             )

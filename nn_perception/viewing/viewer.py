@@ -1,0 +1,26 @@
+"""The Rerun viewer, as a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from nn_perception.errors import NnPerceptionError
+
+
+def open_viewer(recording: Path) -> None:
+    """Show a recording, and wait until the viewer is closed.
+
+    Raises:
+        NnPerceptionError: it cannot be started, or failed.
+    """
+    # With "auto" a viewer that runs already does not take the recording over.
+    code = subprocess.run(
+        [sys.executable, "-m", "rerun", "--port", "auto", str(recording)], check=False
+    ).returncode
+    if code != 0:
+        raise NnPerceptionError(
+            f"the Rerun viewer ended with code {code}: see above; without a screen, copy "
+            f"{recording} to a machine with one, and run 'rerun {recording.name}' there"
+        )
