@@ -27,7 +27,10 @@ class RemoteNode:
     """The services of one lifecycle node. `node` must be spun by another thread."""
 
     def __init__(self, node: Node, target: str, alive: Callable[[], None] = lambda: None) -> None:
-        """Create the clients.
+        """Create the clients of the parameter services; those of the lifecycle come with their use.
+
+        A security policy has to grant each client that there is, and not everybody who sets
+        parameters needs to change a node's state.
 
         Args:
             node: creates the clients; spun by somebody else's thread.
@@ -38,8 +41,8 @@ class RemoteNode:
         self._alive = alive
         self._set = node.create_client(SetParameters, f"{target}/set_parameters")
         self._get = node.create_client(GetParameters, f"{target}/get_parameters")
-        self._get_state = node.create_client(GetState, f"{target}/get_state")
-        self._change_state = node.create_client(ChangeState, f"{target}/change_state")
+        self._node = node
+        self._lifecycle: dict[Any, Client] = {}
 
     def state(self, timeout_s: float = CALL_TIMEOUT_S) -> str:
         """Return the lifecycle state: unconfigured, inactive, active, finalized.
@@ -47,7 +50,8 @@ class RemoteNode:
         Raises:
             RemoteError: no answer in time.
         """
-        answer = self._call(self._get_state, GetState.Request(), timeout_s)
+        client = self._lifecycle_client(GetState, "get_state")
+        answer = self._call(client, GetState.Request(), timeout_s)
         return str(answer.current_state.label)
 
     def wait_for_state(self, label: str, timeout_s: float = 20.0) -> None:
@@ -83,7 +87,8 @@ class RemoteNode:
             RemoteError: no answer in time.
         """
         request = ChangeState.Request(transition=Transition(id=transition, label=label))
-        return bool(self._call(self._change_state, request, timeout_s).success)
+        client = self._lifecycle_client(ChangeState, "change_state")
+        return bool(self._call(client, request, timeout_s).success)
 
     def get_parameters(
         self, names: Sequence[str], timeout_s: float = CALL_TIMEOUT_S
@@ -120,6 +125,11 @@ class RemoteNode:
             done(bool(result.successful), str(result.reason))
 
         self._set.call_async(_request(name, value)).add_done_callback(finished)
+
+    def _lifecycle_client(self, kind: Any, service: str) -> Client:
+        if kind not in self._lifecycle:
+            self._lifecycle[kind] = self._node.create_client(kind, f"{self.target}/{service}")
+        return self._lifecycle[kind]
 
     def _call(self, client: Client, request: Any, timeout_s: float) -> Any:
         deadline = time.monotonic() + timeout_s

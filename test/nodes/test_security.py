@@ -5,8 +5,6 @@ import shutil
 import pytest
 from lifecycle_msgs.msg import Transition
 
-pytest.importorskip("cryptography")
-
 from nn_perception.bundle import ONNX_FILE
 from nn_perception.bundle_signature import new_key, sign_bundle
 from nn_perception.nodes.model import MODEL_PARAMETERS
@@ -15,6 +13,7 @@ from nn_perception.nodes.model import MODEL_PARAMETERS
 @pytest.fixture
 def signed_root(model_root, tmp_path):
     """``three`` is signed by a trusted key, ``seven`` by nobody, ``letters`` by a foreign key."""
+    pytest.importorskip("cryptography")
     for name in ("ours", "foreign"):
         new_key(tmp_path / name)
     for name, key in (("three", "ours"), ("seven", None), ("letters", "foreign")):
