@@ -12,8 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from nn_perception.bench import BenchSettings, Measurement
 from nn_perception.bench.mixed_load import SHIPPED, Load, mixed_load, node_parameters
 
@@ -36,10 +34,14 @@ class Traces(NamedTuple):
 
     @property
     def growth_percent(self) -> float:
-        """Growth of the memory from the second fifth of the rounds to the last."""
+        """Growth of the memory from the second fifth of the rounds to the last.
+
+        Compared is the least of each: what is held for a moment comes and goes by some megabytes,
+        what leaks raises the least.
+        """
         fifth = max(1, len(self.memory) // 5)
-        early = float(np.median(self.memory[fifth : 2 * fifth] or self.memory[:1]))
-        return (float(np.median(self.memory[-fifth:])) / early - 1.0) * 100.0
+        early = self.memory[fifth : 2 * fifth] or self.memory[:1]
+        return (min(self.memory[-fifth:]) / min(early) - 1.0) * 100.0
 
     @property
     def leaked(self) -> dict[str, int]:
