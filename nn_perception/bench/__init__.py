@@ -41,7 +41,10 @@ class Measurement:
 
 @dataclass(frozen=True)
 class BenchSettings:
-    """Settings of a run: data, a model, work files, ROS domain, seeds, short or full."""
+    """Settings of a run: data, a model, work files, ROS domain, seeds, short or full.
+
+    ``minutes`` is the length of a soak, where it is not the usual one.
+    """
 
     work: Path
     data: Path | None = None
@@ -49,6 +52,7 @@ class BenchSettings:
     domain_id: int = 78
     seeds: int = 3
     quick: bool = False
+    minutes: float | None = None
 
 
 Benchmark = Callable[[BenchSettings, Callable[[str], None]], list[Measurement]]
@@ -58,12 +62,18 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "replay": ("nn_perception.bench.replaying:run", "frames per second from MCAP to answers"),
     "latency": ("nn_perception.bench.live:latency", "live node against an echo node"),
     "swap": ("nn_perception.bench.live:swap", "frames lost while models are swapped"),
+    "swap-load": ("nn_perception.bench.swap_load:run", "200 swaps with all nodes under load"),
+    "soak": ("nn_perception.bench.soak:run", "ten minutes at full rate: memory, latency (long)"),
+    "fuzz": ("nn_perception.bench.fuzz:run", "damaged messages and bundles (long)"),
+    "refusals": ("nn_perception.bench.refusals:run", "bad bundles set on a serving node"),
     "memory": ("nn_perception.bench.live:memory", "resident memory of the node"),
     "digits-regions": ("nn_perception.bench.cameras:digits_regions", "digits in 30 frames/s, live"),
     "cameras": ("nn_perception.bench.cameras:cameras", "four cameras in one process"),
     "imu-node": ("nn_perception.bench.imu_live:run", "IMU node: CPU, latency, how many IMUs"),
     "imu-replay": ("nn_perception.bench.imu_replaying:run", "200 Hz IMU, MCAP to answers"),
     "uwb": ("nn_perception.bench.uwb_live:run", "UWB ranges: one, many, node with 24 pairs"),
+    "one-process": ("nn_perception.bench.one_process:run", "nodes in one process and apart"),
+    "lifecycle": ("nn_perception.bench.lifecycle:run", "every transition, every state (long)"),
     "training": ("nn_perception.bench.training:run", "time to 98 % against the ordinary loop"),
     "projection": ("nn_perception.bench.projection:run", "projection onto SO(3) against SVD"),
     "attitude": ("nn_perception.bench.imu_accuracy:attitude", "cross-validation on BROAD (long)"),
@@ -85,6 +95,9 @@ LONG = (
     "attitude",
     "gyro",
     "uwb-accuracy",
+    "soak",
+    "fuzz",
+    "lifecycle",
 )
 """Run only when named: they take long, or look at test data."""
 

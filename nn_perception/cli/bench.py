@@ -8,7 +8,7 @@ from pathlib import Path
 HELP = "measure speed, loss, memory and accuracy against the goals"
 DESCRIPTION = """Measure against the goals. Without names everything runs but what takes long or
 looks at test data: 'accuracy', 'digit-best', 'objects', 'digit-frames', 'foreign', 'attitude',
-'gyro' and 'uwb-accuracy'.
+'gyro', 'uwb-accuracy', 'soak', 'fuzz' and 'lifecycle'.
 
 Results are merged into --json FILE, so that benchmarks can be run one by one; --readme puts the
 table made from it between the marks <!-- bench --> and <!-- /bench --> of a Markdown file.
@@ -27,6 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/bench"), metavar="DIR")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="of trainings")
     parser.add_argument("--quick", action="store_true", help="short runs, to see that they work")
+    parser.add_argument(
+        "--minutes", type=float, metavar="N", help="length of 'soak'; 1440 is a day"
+    )
     parser.add_argument("--json", metavar="FILE", help="merge the results into FILE; '-' prints")
     parser.add_argument("--readme", type=Path, metavar="FILE", help="put the table into FILE")
 
@@ -50,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         model=arguments.model,
         seeds=arguments.seeds,
         quick=arguments.quick,
+        minutes=arguments.minutes,
     )
     results = merge(arguments.json, {})
     missed = 0
