@@ -30,8 +30,13 @@ def network_from_bundle(bundle: Bundle) -> torch.nn.Module:
     """
     spec = bundle.config.network
     try:
+        tensors = safetensors.torch.load(bundle.tensors)
+        # Planned without memory first: arguments of a few bytes may name layers of many gigabytes.
+        with torch.device("meta"):
+            planned = build_network(spec.name, spec.arguments)
+        planned.load_state_dict({name: t.to("meta") for name, t in tensors.items()}, strict=True)
         network = build_network(spec.name, spec.arguments)
-        network.load_state_dict(safetensors.torch.load(bundle.tensors), strict=True)
+        network.load_state_dict(tensors, strict=True)
     except (NnPerceptionError, RuntimeError, safetensors.SafetensorError) as error:
         raise BundleError(
             f"the weights of {bundle.name} do not fit '{spec.name}': {error}"

@@ -5,8 +5,10 @@ import sys
 import numpy as np
 import pytest
 
+from nn_perception.bundle import load_bundle
 from nn_perception.engine import OnnxEngine, create_engine, probe_inputs, warm_up
 from nn_perception.errors import BundleError, ConfigError, DeviceError, EngineError
+from nn_perception.share import shipped_model
 
 
 @pytest.mark.parametrize("network", ["mlp", "lecture_cnn", "digit_cnn"])
@@ -107,6 +109,17 @@ def test_torch_engine_refuses_tensors_of_another_network(make_bundle, tiny_bundl
         create_engine(
             dataclasses.replace(tiny_bundle, tensors=other.tensors), "cpu", backend="torch"
         )
+
+
+def test_arguments_that_need_more_memory_than_there_is_allocate_nothing():
+    """Planned on torch's meta device first: the sizes disagree before anything is built."""
+    pytest.importorskip("torch")
+    bundle = load_bundle(shipped_model("digits"))
+    arguments = {**bundle.config.network.arguments, "channels": [65_536] * 5}  # 600 GB
+    network = dataclasses.replace(bundle.config.network, arguments=arguments)
+    config = dataclasses.replace(bundle.config, network=network)
+    with pytest.raises(BundleError, match="size mismatch"):
+        create_engine(dataclasses.replace(bundle, config=config), "cpu", backend="torch")
 
 
 def test_half_precision_is_for_a_gpu(tiny_bundle):
