@@ -179,7 +179,8 @@ def load_bundle(
     _check(path / TENSORS_FILE, check_tensors, tensors)
     _check(path / ONNX_FILE, check_onnx, onnx, config)
     # Read and verified anew each time; of equal files one copy stays, whoever holds a bundle.
-    held = _FILES.get((tensors, onnx), lambda: _Files(tensors, onnx))
+    hashes = tuple(config.files[name]["sha256"] for name in (TENSORS_FILE, ONNX_FILE))
+    held = _FILES.get(hashes, lambda: _Files(tensors, onnx))
     identity = hashlib.sha256(raw).hexdigest()[:12]
     return Bundle(path, identity, config, held.tensors, held.onnx, signer, held)
 

@@ -6,6 +6,7 @@ session of ONNX Runtime, or the torch module on its device. It goes with the las
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,8 +24,8 @@ BACKENDS = ("auto", "onnxruntime", "torch")
 PRECISIONS = ("float32", "half", "auto")
 
 NETWORKS: WeakCache[Any] = WeakCache()
-"""Sessions and modules of this process. A key holds the network's bytes themselves, so that no two
-are ever taken for one another, whatever their bundles say."""
+"""Sessions and modules of this process. A key holds the hash of the network's bytes, made anew, so
+that no two are ever taken for one another, whatever their bundles say."""
 
 
 class Engine(Protocol):
@@ -61,7 +62,7 @@ class OnnxEngine:
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         # Shared: `run` of a session may be called by several threads at a time.
-        key = (self.backend, bundle.onnx, threads)
+        key = (self.backend, digest(bundle.onnx), threads)
         self._session = NETWORKS.get(key, lambda: _create_session(bundle, threads))
         self._inputs = [node.name for node in self._session.get_inputs()]
         self._outputs = [node.name for node in self._session.get_outputs()]
@@ -80,6 +81,11 @@ class OnnxEngine:
             )
         except Exception as error:
             raise EngineError(f"ONNX Runtime refused the input: {_first_line(error)}") from None
+
+
+def digest(data: bytes) -> bytes:
+    """Return the sha256 of a network's bytes. Unlike `hash`, it leaves the GIL to other threads."""
+    return hashlib.sha256(data).digest()
 
 
 def _create_session(bundle: Bundle, threads: int) -> Any:

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from nn_perception.bundle import Bundle
-from nn_perception.engine import NETWORKS
+from nn_perception.engine import NETWORKS, digest
 from nn_perception.errors import BundleError, DeviceError, EngineError, NnPerceptionError
 from nn_perception.networks import build_network
 
@@ -57,7 +57,7 @@ def _shared_network(bundle: Bundle, device: torch.device, half: bool) -> torch.n
 
     spec = bundle.config.network
     arguments = json.dumps(spec.arguments, sort_keys=True)
-    key = (TorchEngine.backend, bundle.tensors, spec.name, arguments, str(device), half)
+    key = (TorchEngine.backend, digest(bundle.tensors), spec.name, arguments, str(device), half)
     network: torch.nn.Module = NETWORKS.get(key, build)
     return network
 
