@@ -36,6 +36,7 @@ _SIGNIFICANT_S = 1e-3
 """A smaller offset is left as it is: it is that of filters and cables, not of clocks."""
 _SIGNIFICANT_MOUNTING_DEG = 3.0
 _TURN_S = 0.1
+_LEAST_AGREEMENT = 0.7
 _MOST_TILT_DEG = 15.0
 TILTED = "the truth's z axis is tilted"
 IDENTITY = (0.0, 0.0, 0.0, 1.0)
@@ -95,16 +96,21 @@ def align_imu(
     if settings.offset_s is not None:
         return Alignment(applied_s=settings.offset_s, note="offset given")
     gap_s = settings.gap_s("imu")
-    speeds = Speeds.of(imu, poses, gap_s)
+    speeds = Speeds.of(name, imu, poses, gap_s, settings.max_offset_s)
     coarse_s, correlation, curve = coarse_offset(name, speeds, settings.max_offset_s)
-    pieces = _pieces(imu, poses, speeds, coarse_s, gap_s)
-    mounting, angle_deg = _mounting(pieces) if settings.mounting else (None, math.nan)
-    turned = mounting is not None and angle_deg >= _SIGNIFICANT_MOUNTING_DEG
-    if turned:
-        assert mounting is not None
-        pieces = [_mounted(piece, mounting) for piece in pieces]
-    rest_s, sigma_s, drift = _fine(pieces)
-    offset_s = coarse_s + rest_s
+    offset_s, mounting, angle_deg, turned = coarse_s, None, math.nan, False
+    # Twice: a mounting from pieces that are some milliseconds apart is a degree off.
+    for _ in range(2):
+        pieces = _pieces(imu, poses, speeds, offset_s, gap_s)
+        mounting, angle_deg, agreement = _mounting(pieces)
+        _check_agreement(name, agreement, offset_s)
+        turned = (
+            settings.mounting and mounting is not None and angle_deg >= _SIGNIFICANT_MOUNTING_DEG
+        )
+        if turned and mounting is not None:
+            pieces = [_mounted(piece, mounting) for piece in pieces]
+        rest_s, sigma_s, drift = _fine(pieces)
+        offset_s += rest_s
     own_s = offset_s - told_s
     significant = abs(own_s) > max(_SIGNIFICANT_S, 3.0 * sigma_s)
     note = _tilt_note(pieces)
@@ -163,25 +169,44 @@ def _piece(
     )  # fmt: skip
 
 
-def _mounting(pieces: list[ImuSequence]) -> tuple[Float64Array | None, float]:
-    """Return the rotation (4,) from the truth's body to the sensor, and its angle in degrees."""
-    total = np.zeros((3, 3))
+def _check_agreement(name: str, agreement: float, offset_s: float) -> None:
+    if agreement < _LEAST_AGREEMENT:
+        raise DatasetError(
+            f"{name}: sensor and truth do not fit: where their speeds of rotation fit best "
+            f"({offset_s:+.2f} s), their turns agree by {agreement:.2f} alone, expected "
+            f"{_LEAST_AGREEMENT} or more; choose the pose of this sensor with --topic pose=TOPIC, "
+            "or give a larger --max-offset-s"
+        )
+
+
+def _mounting(pieces: list[ImuSequence]) -> tuple[Float64Array | None, float, float]:
+    """Compare turns of sensor and truth, whatever the axes of both.
+
+    Returns:
+        The rotation (4,) from the truth's body to the sensor, None where turns about one axis
+        alone do not tell it; its angle in degrees; and the correlation of the turns, 0 to 1.
+    """
+    total, power = np.zeros((3, 3)), np.zeros(2)
     for piece in pieces:
         count = max(1, round(_TURN_S * piece.rate_hz))
         quat = np.asarray(piece.orientation_xyzw)
         turns = quat_log(quat_multiply(quat_conjugate(quat[:-count]), quat[count:]))
-        sums = np.cumsum(piece.gyro_rad_s * np.gradient(piece.time_s)[:, None], axis=0)
-        measured = sums[count:] - sums[:-count]
-        measured -= np.median(measured, axis=0)
+        steps = np.diff(piece.time_s)[:, None] * (piece.gyro_rad_s[1:] + piece.gyro_rad_s[:-1]) / 2
+        sums = np.concatenate([np.zeros((1, 3)), np.cumsum(steps, axis=0)])
         known = np.isfinite(turns).all(axis=1)
-        turns = turns[known] - (np.median(turns[known], axis=0) if known.any() else 0.0)
-        total += measured[known].T @ turns
+        if not known.any():
+            continue
+        measured, turns = (sums[count:] - sums[:-count])[known], turns[known]
+        measured = measured - np.median(measured, axis=0)  # its bias
+        total += measured.T @ turns
+        power += (measured**2).sum(), (turns**2).sum()
     left, strength, right = np.linalg.svd(total)
-    if not strength[0] > 0.0 or strength[1] < 0.02 * strength[0]:
-        return None, math.nan  # turns about one axis alone do not tell
+    agreement = float(strength.sum() / max(math.sqrt(power[0] * power[1]), 1e-12))
+    if strength[1] < 0.02 * strength[0] or not strength[0] > 0.0:
+        return None, math.nan, agreement
     flip = np.diag([1.0, 1.0, float(np.sign(np.linalg.det(left @ right)))])
     mounting = np.asarray(quat_from_matrix(left @ flip @ right), np.float64)
-    return mounting, math.degrees(float(quat_distance(mounting, np.array(IDENTITY))))
+    return mounting, math.degrees(float(quat_distance(mounting, np.array(IDENTITY)))), agreement
 
 
 def _mounted(piece: ImuSequence, mounting: Float64Array) -> ImuSequence:

@@ -17,9 +17,9 @@ from nn_perception.errors import DatasetError
 from nn_perception.rotations import quat_rotate
 
 _PIECE_S, _PIECES = 30.0, 8
-_ROWS = 500
+_ROWS = 250
 """Ranges of a piece that are looked at: more say the same."""
-_STEP_S, _FINE_STEP_S = 0.1, 0.005
+_STEP_S, _FINE_STEP_S = 0.2, 0.005
 _CLIP_M = 1.0
 """A larger difference is an outlier and counts no more."""
 _CONTRAST = 0.05
@@ -114,11 +114,12 @@ class _Piece:
         good = np.isfinite(error) & (self._range_m > 0.0)
         if good.mean() < _LEAST_SHARE:
             return math.nan
-        left = np.empty(0)
-        for pair in range(int(self._pair.max()) + 1):
-            own = error[good & (self._pair == pair)]
-            if len(own) > 1:
-                left = np.append(left, abs(own - np.median(own)))
+        pair, error = self._pair[good], error[good]
+        order = np.lexsort((error, pair))
+        pair, error = pair[order], error[order]
+        count = np.bincount(pair)
+        middle = np.minimum(np.cumsum(count) - count + count // 2, len(error) - 1)
+        left = abs(error - error[middle][pair])[count[pair] > 1]
         return float(np.minimum(left, _CLIP_M).mean()) if len(left) else math.nan
 
 
@@ -140,7 +141,7 @@ def _windows(ranges: Spool) -> list[NDArray[Any]]:
 
 def _vertex(cost: Callable[[float], float], start_s: float) -> float:
     """Return where the cost is least within a coarse step of a start."""
-    grid = start_s + np.arange(-20, 21) * _FINE_STEP_S
+    grid = start_s + np.arange(-40, 41) * _FINE_STEP_S
     costs = np.array([cost(offset) for offset in grid])
     if not np.isfinite(costs).all():
         return math.nan

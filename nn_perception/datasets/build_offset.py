@@ -37,9 +37,14 @@ class Speeds:
     truth: Float64Array
 
     @classmethod
-    def of(cls, imu: Spool, poses: Spool, gap_s: float) -> Speeds:
-        """Read samples and poses once, in pieces."""
+    def of(cls, name: str, imu: Spool, poses: Spool, gap_s: float, limit_s: float) -> Speeds:
+        """Read samples and poses once, in pieces.
+
+        Raises:
+            DatasetError: they have no time in common within offsets of ``limit_s``.
+        """
         ends = [int(s.read(i, i + 1)["stamp"][0]) for s in (imu, poses) for i in (0, len(s) - 1)]
+        _check_overlap(name, ends, limit_s)
         origin = min(ends)
         count = min(int((max(ends) - origin) * 1e-9 / BIN_S) + 1, 40 * _MOST_BINS)
         measured, true = _Bins(count), _Bins(count)
@@ -100,7 +105,11 @@ def coarse_offset(name: str, speeds: Speeds, limit_s: float) -> tuple[float, flo
             )
     lags, values = masked_correlation(imu, truth, round(limit_s / BIN_S))
     if not np.isfinite(values).any():
-        raise DatasetError(_apart(name, speeds, limit_s))
+        raise DatasetError(
+            f"{name}: no overlap: sensor and truth are both known for less than "
+            f"{_LEAST_OVERLAP_S:.0f} s at any offset within {limit_s:g} s; give a larger "
+            "--max-offset-s, or record both together"
+        )
     best = _best_lag(lags, values)
     if values[best] < _LEAST_CORRELATION:
         raise DatasetError(
@@ -121,13 +130,15 @@ def coarse_offset(name: str, speeds: Speeds, limit_s: float) -> tuple[float, flo
     return offset_s, float(values[best]), (tuple(curve[0]), tuple(curve[1]))
 
 
-def _apart(name: str, speeds: Speeds, limit_s: float) -> str:
-    texts = []
-    for what, series in (("the sensor", speeds.imu), ("the truth", speeds.truth)):
-        known = np.flatnonzero(np.isfinite(series)) * BIN_S + speeds.origin_ns * 1e-9
-        texts.append(f"{what} from {known[0]:.1f} to {known[-1]:.1f} s")
-    return (
-        f"{name}: no overlap of sensor and truth: stamps of {texts[0]}, of {texts[1]}, expected "
+def _check_overlap(name: str, ends_ns: list[int], limit_s: float) -> None:
+    """Refuse sensor and truth, each from first to last stamp, that no offset brings together."""
+    imu, truth = ends_ns[:2], ends_ns[2:]
+    common_s = (min(imu[1], truth[1]) - max(imu[0], truth[0])) * 1e-9 + limit_s
+    if common_s >= _LEAST_OVERLAP_S:
+        return
+    spans = [f"from {first * 1e-9:.1f} to {last * 1e-9:.1f} s" for first, last in (imu, truth)]
+    raise DatasetError(
+        f"{name}: no overlap: stamps of the sensor {spans[0]}, of the truth {spans[1]}, expected "
         f"{_LEAST_OVERLAP_S:.0f} s in common within offsets of {limit_s:g} s; give a larger "
         "--max-offset-s, or the offset of the clocks with --offset SECONDS"
     )

@@ -89,15 +89,23 @@ def plan_split(
     units = [count.sum(axis=0, keepdims=True) if by_bag else count for count in counts]
     table = np.concatenate(units)
     used = np.flatnonzero(table.sum(axis=1))
-    part = np.zeros(len(table), np.int64)
+    part = np.full(len(table), NONE)
     part[used] = _divided(table[used], settings, by_bag, block_s)
     ends = np.cumsum([len(unit) for unit in units])[:-1]
     per_bag = [
-        np.repeat(own, len(count)) if by_bag else own
+        np.repeat(own, len(count)) if by_bag else _filled(own)
         for own, count in zip(np.split(part, ends), counts, strict=True)
     ]
     guard_s = min(GUARD_S, block_s / 10) if settings.guard_s is None else settings.guard_s
     return SplitPlan(tuple(origins_ns), tuple(per_bag), round(block_s * 1e9), round(guard_s * 1e9))
+
+
+def _filled(parts: Int64Array) -> Int64Array:
+    """Let blocks without rows belong to the part before them: nothing is kept apart from them."""
+    used = np.flatnonzero(parts != NONE)
+    before = np.searchsorted(used, np.arange(len(parts)), side="right") - 1
+    filled: Int64Array = parts[used[np.maximum(before, 0)]]
+    return filled
 
 
 def _divided(
