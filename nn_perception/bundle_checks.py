@@ -56,7 +56,7 @@ def check_tensors(data: bytes) -> None:
     try:
         header = json.loads(data[8 : 8 + length])
         tensors = [spec for name, spec in header.items() if name != "__metadata__"]
-        spans = sorted((*spec["data_offsets"], _tensor_bytes(spec)) for spec in tensors)
+        spans = sorted(_span(spec) for spec in tensors)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise BundleError("not a safetensors file: its header cannot be read") from None
     at = 0
@@ -124,6 +124,14 @@ def _check_arguments(value: Any, depth: int) -> None:
         raise BundleError("its network has too many arguments")
     for number in numbers:
         _check_arguments(number, depth + 1)
+
+
+def _span(spec: Any) -> tuple[int, int, int]:
+    """Return where a tensor begins and ends, and how many bytes its shape takes."""
+    begin, end = spec["data_offsets"]
+    if not type(begin) is type(end) is int:
+        raise TypeError("offsets are integers")
+    return begin, end, _tensor_bytes(spec)
 
 
 def _tensor_bytes(spec: dict[str, Any]) -> int:

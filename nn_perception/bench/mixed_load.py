@@ -17,7 +17,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -177,7 +177,7 @@ class Load:
         """Send for some seconds, and change models meanwhile, one node after the other.
 
         Args:
-            seconds: how long.
+            seconds: how long; longer where the changes take longer.
             swaps: changes in all, evenly spread.
             keep: topic of answers -> see `Ledger`.
             alive: called about each second, in the sending thread; may raise.
@@ -196,7 +196,7 @@ class Load:
         with quick_thread_switches():
             swapper.start()
             try:
-                self._send(seconds, alive)
+                self._send(seconds, swapper.is_alive, alive)
             finally:
                 stop.set()
                 swapper.join()
@@ -220,12 +220,12 @@ class Load:
         for process in self.processes.values():
             process.check_running()
 
-    def _send(self, seconds: float, alive: Callable[[], None]) -> None:
+    def _send(self, seconds: float, busy: Callable[[], bool], alive: Callable[[], None]) -> None:
         start_s, base_ns = time.monotonic() + 0.05, self._stamp_ns
         # Of two that are due together the first source goes first: a pose before its ranges.
         due = [(0.0, index, 0) for index in range(len(self.sources))]
         checked_s = 0.0
-        while due[0][0] < seconds:
+        while due[0][0] < seconds or busy():
             at_s, index, number = due[0]
             source = self.sources[index]
             stamp_ns = base_ns + round(at_s * 1e9)
@@ -240,7 +240,7 @@ class Load:
                 checked_s = at_s
                 alive()
                 self._check()
-        self._stamp_ns = base_ns + round(seconds * 1e9)
+        self._stamp_ns = base_ns + round(due[0][0] * 1e9)
 
     def _swap(self, seconds: float, count: int, done: list[Swap], stop: threading.Event) -> None:
         start_s, nodes = time.monotonic(), list(SHIPPED)
@@ -329,7 +329,7 @@ def mixed_load(settings: BenchSettings, *, one_process: bool = False) -> Iterato
             )
         )
         load.connect()
-        load.run(2.0)  # warms caches and the transport up
+        load.run(0.5 if settings.quick else 5.0)  # warms caches and the transport up
         yield load
 
 
@@ -401,11 +401,21 @@ def _message_classes() -> tuple[dict[str, Any], dict[str, Any]]:
     return inputs, outputs
 
 
-def accounts(ledgers: Iterable[Ledger]) -> tuple[int, int, int]:
-    """Return messages sent, lost, and answered twice or without being sent, of several ledgers."""
-    known = list(ledgers)
+def accounts(ledgers: Mapping[str, Ledger]) -> tuple[int, int, str]:
+    """Return answers due, and those missing, doubled or to no message, as a number and in words.
+
+    Args:
+        ledgers: topic of answers -> what is known of it; the echo process' does not count.
+    """
+    ours = {topic: ledger for topic, ledger in ledgers.items() if topic != ECHO}
+    wrong = {t: (o.missing, o.twice + o.strays) for t, o in ours.items()}
+    words = [
+        f"{topic}: {lost} lost, {twice} too many"
+        for topic, (lost, twice) in wrong.items()
+        if lost or twice
+    ]
     return (
-        sum(ledger.sent for ledger in known),
-        sum(ledger.missing for ledger in known),
-        sum(ledger.twice + ledger.strays for ledger in known),
+        sum(ledger.sent for ledger in ours.values()),
+        sum(lost + twice for lost, twice in wrong.values()),
+        ", ".join(words) or "none lost, none twice",
     )

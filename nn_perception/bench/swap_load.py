@@ -89,18 +89,18 @@ def _keeper(answers: list[Kept]) -> Callable[[int, int, int, bytes], None]:
 
 
 def _lost(load: Load, swaps: Sequence[Swap], place: str) -> Measurement:
-    sent, lost, twice = accounts(load.ledgers[topic] for topic in OUTPUTS)
+    due, wrong, words = accounts(load.ledgers)
     refused = [swap for swap in swaps if swap.reason]
     took_ms = [(swap.answered_ns - swap.requested_ns) * 1e-6 for swap in swaps]
     why = f" ({refused[0].reason})" if refused else ""
     return Measurement(
         f"answers lost or doubled during {len(swaps)} hot swaps, {place}",
-        lost + twice,
+        wrong,
         "answers",
         "0",
-        lost == twice == 0 and not refused,
-        f"images 30 Hz, IMU 200 Hz (two nodes), ranges 480 Hz at once: {sent} answers due, {lost} "
-        f"lost, {twice} twice; {len(refused)} swaps refused{why}; a swap p50 "
+        wrong == 0 and not refused,
+        f"images 30 Hz, IMU 200 Hz (two nodes), ranges 480 Hz at once: {due} answers due, "
+        f"{words}; {len(refused)} swaps refused{why}; a swap p50 "
         f"{np.percentile(took_ms, 50):.0f} ms, largest {max(took_ms):.0f} ms",
     )
 
