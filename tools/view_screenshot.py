@@ -53,6 +53,8 @@ def main() -> None:
     window = Image.open(io.BytesIO(screenshot(arguments.recording, arguments.at_s)))
     picture = window.convert("RGB").crop((0, MENU_PX, *window.size))
     few = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    # The palette is that of lines and texts; dithering gives photographs their colours back.
+    few = picture.quantize(palette=few, dither=Image.Dither.FLOYDSTEINBERG)
     arguments.picture.parent.mkdir(parents=True, exist_ok=True)
     few.save(arguments.picture, optimize=True)
 

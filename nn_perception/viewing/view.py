@@ -111,6 +111,7 @@ def view_bags(
         raise ConfigError(f"--max-image-hz is {settings.max_image_hz:g}, expected 0 (all) or more")
     bundles = [load_bundle(path) for path in models]
     _check_settings(bundles, settings.settings)
+    _check_inputs(bundles, settings.inputs)
     groups = groups_of(paths)
     viewed: list[Viewed] = []
     answered: list[Answered] = []
@@ -200,3 +201,17 @@ def _check_settings(bundles: Sequence[Bundle], settings: Mapping[str, Any]) -> N
         if name not in known:
             there = ", ".join(sorted(known)) or "none, there is no --model"
             raise ConfigError(f"--set {name}: no model has this setting (there are: {there})")
+
+
+def _check_inputs(bundles: Sequence[Bundle], inputs: Mapping[str, str]) -> None:
+    """Refuse an input that no model has, as far as it can be known without the bag."""
+    known = {
+        spec.name for bundle in bundles for spec in get_task(bundle.task).load_pipeline().inputs
+    }
+    for name in inputs:
+        # Of several sensors each has its name before that of the input.
+        if name.rpartition("/")[2] not in {each.rpartition("/")[2] for each in known}:
+            there = ", ".join(sorted(known)) or "none, there is no --model"
+            raise ConfigError(
+                f"--topic {name}=...: no model has an input '{name}' (there are: {there})"
+            )
