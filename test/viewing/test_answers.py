@@ -15,6 +15,7 @@ from nn_perception.evaluation.uwb_recording import settings_in_bag
 from nn_perception.share import shipped_model
 from nn_perception.tasks.loading import open_pipeline
 from nn_perception.tasks.uwb.cdr import RangeCdr, odometry_from_cdr
+from nn_perception.viewing import poses
 from nn_perception.viewing.views import View
 
 
@@ -140,6 +141,22 @@ def test_ranges_stand_beside_their_truth_with_their_errors(record, tmp_path, tag
     assert points["Points3D:labels"] == anchors
     places = [anchor.position_m for anchor in flight.anchors.values()]
     np.testing.assert_allclose(points["Points3D:positions"], places, atol=1e-6)
+
+
+def test_truth_is_looked_up_along_a_recording_longer_than_what_is_remembered(
+    record, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(poses, "KEPT", 600)  # more than a group of a replay, less than there are
+    flight = simulate_uwb(3, duration_s=20.0)
+    bag = tmp_path / "uwb"
+    write_uwb_bag(flight, bag)
+    made = record(bag, models=[shipped("uwb_drone")])
+    (viewed,), (answered,) = made.summary.bags, made.summary.answers
+    assert viewed.shown["/truth/pose"] > 2 * 600
+    for source, count in (("raw", len(flight)), ("uwb_drone", answered.replay.answered)):
+        rows = made.summary.rows
+        compared = [rows[f"range_errors/tag/{anchor}/{source}"] for anchor in flight.anchors]
+        assert sum(compared) == count
 
 
 def by_stamp(found, entity):
