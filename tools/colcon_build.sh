@@ -71,7 +71,8 @@ for pattern in ("package.xml", "launch/*.launch.py", "config/*.xml", "models/*/c
 for name in names:
     if not os.access(folder / name, os.X_OK):
         problems.append(f"{folder / name} is not there or not executable")
-    for file in (share / "launch" / f"{name}.launch.py", share / "config" / f"{name}.yaml"):
+    launch = {"trainer": "train"}.get(name, name)
+    for file in (share / "launch" / f"{launch}.launch.py", share / "config" / f"{name}.yaml"):
         if not file.is_file():
             problems.append(f"{file} is not there")
 where = "import nn_perception; print(nn_perception.__file__)"
