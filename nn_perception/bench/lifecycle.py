@@ -45,9 +45,10 @@ class Traces(NamedTuple):
 
     @property
     def leaked(self) -> dict[str, int]:
-        """What there is more of after the last round than after the first."""
-        first, last = self.counts[0], self.counts[-1]
-        return {name: last[name] - first[name] for name in first if last[name] > first[name]}
+        """What there is more of after the last round than there ever was in the first fifth."""
+        fifth, last = self.counts[: max(1, len(self.counts) // 5)], self.counts[-1]
+        most = {name: max(counts[name] for counts in fifth) for name in last}
+        return {name: last[name] - most[name] for name in last if last[name] > most[name]}
 
 
 def run(settings: BenchSettings, say: Callable[[str], None]) -> list[Measurement]:
@@ -105,7 +106,7 @@ def _growth(traces: dict[str, Traces], rounds: int) -> Measurement:
         "second to last fifth: "
         + ", ".join(f"{node} {percent:+.2f} %" for node, percent in growth.items())
         + f"; threads, file descriptors, publishers, subscriptions, services: "
-        f"{leaked or 'as after the first round'}",
+        f"{leaked or 'as in the first rounds'}",
     )
 
 

@@ -7,10 +7,10 @@ changes nothing; a node that was shut down stays finalized.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lifecycle_msgs.msg import Transition
 from rclpy.node import Node, NodeNameNonExistentError
@@ -135,19 +135,30 @@ class Walk:
 
 
 def entities(observer: Node, name: str) -> dict[str, int]:
-    """Return how much of a node of the root namespace the graph holds, its hidden one included."""
+    """Return how much of a node of the root namespace the graph holds, its hidden one included.
+
+    Publishers and subscriptions are counted one by one: a forgotten one may share its topic with
+    one in use.
+    """
     names = [each for each in observer.get_node_names() if each in (name, f"_{name}_io")]
-    asks = {
-        "publishers": observer.get_publisher_names_and_types_by_node,
-        "subscriptions": observer.get_subscriber_names_and_types_by_node,
-        "services": observer.get_service_names_and_types_by_node,
-    }
-    counts = {"nodes": len(names), **dict.fromkeys(asks, 0)}
+    publishers = subscriptions = services = 0
     for each in set(names):
-        for what, ask in asks.items():
-            with suppress(NodeNameNonExistentError):  # it went away meanwhile
-                counts[what] += len(ask(each, "/"))
-    return counts
+        with suppress(NodeNameNonExistentError):  # it went away meanwhile
+            for topic, _ in observer.get_publisher_names_and_types_by_node(each, "/"):
+                publishers += _of(each, observer.get_publishers_info_by_topic(topic))
+            for topic, _ in observer.get_subscriber_names_and_types_by_node(each, "/"):
+                subscriptions += _of(each, observer.get_subscriptions_info_by_topic(topic))
+            services += len(observer.get_service_names_and_types_by_node(each, "/"))
+    return {
+        "nodes": len(names),
+        "publishers": publishers,
+        "subscriptions": subscriptions,
+        "services": services,
+    }
+
+
+def _of(name: str, endpoints: Iterable[Any]) -> int:
+    return sum(endpoint.node_name == name for endpoint in endpoints)
 
 
 def settled_entities(

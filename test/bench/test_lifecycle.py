@@ -10,7 +10,9 @@ MIB = 1 << 20
 def traces(grows_by=0.0, threads=(20, 20)):
     """Memory of 200 MiB that wanders by 8, and grows by a share over the rounds."""
     memory = [round(MIB * (200 + n % 5 * 2) * (1 + grows_by * n / ROUNDS)) for n in range(ROUNDS)]
-    counts = [{"threads": n, "publishers": 7} for n in (threads[0], *[threads[1]] * (ROUNDS - 1))]
+    half = ROUNDS // 2
+    numbers = [threads[0]] * half + [threads[1]] * half
+    counts = [{"threads": number, "publishers": 7} for number in numbers]
     return Traces(memory, counts)
 
 

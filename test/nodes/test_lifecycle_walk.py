@@ -177,6 +177,8 @@ def test_every_transition_from_every_state_and_nothing_is_left(process, client_o
     client = client_of(name)
     walk = Walk(client.remote)
     walk.round()
+    unconfigured = settled_entities(client.node, name, {"nodes": 1, "subscriptions": 0})
+    assert (unconfigured["nodes"], unconfigured["subscriptions"]) == (1, 0)
     walk.go(ACTIVE)
     first, threads_and_files = entities(client.node, name), held(process)
     assert first["subscriptions"] > 0
@@ -186,8 +188,7 @@ def test_every_transition_from_every_state_and_nothing_is_left(process, client_o
     assert held(process) == threads_and_files
     walk.go(UNCONFIGURED)
     assert walk.deviations == []
-    left = settled_entities(client.node, name, {"nodes": 1, "subscriptions": 0})
-    assert (left["nodes"], left["subscriptions"]) == (1, 0)
+    assert settled_entities(client.node, name, unconfigured) == unconfigured
 
 
 def test_services_tell_the_standard_states_and_transitions(client_of):
