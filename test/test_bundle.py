@@ -118,7 +118,7 @@ def test_pickle_in_disguise(copy, name, kind):
     """Of every protocol that opens with its number, and a zip, as torch writes it."""
     data = b"PK\x03\x04" + bytes(100) if kind == "archive" else pickle.dumps({"a": 1}, kind)
     forge(copy, name, data)
-    with pytest.raises(BundleError, match="pickle"):
+    with pytest.raises(BundleError, match="looks like a pickle"):
         load_bundle(copy)
 
 

@@ -35,6 +35,8 @@ IMPORTS = {
     "nn_perception/nodes/registry.py": "PERCEPTION_NODES",
     "nn_perception/networks/__init__.py": "registered by Python code, by register_network",
     "nn_perception/studies/__init__.py": "STUDIES",
+    "tools/sros2_policy.py": "TABLES",
+    "tools/update_readme.py": "TABLES",
     "nn_perception/tasks/__init__.py": "a Task, which an installed package's entry point gave",
 }
 RUNNERS = {"run", "Popen", "call", "check_call", "check_output"}

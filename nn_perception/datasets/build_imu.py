@@ -257,7 +257,7 @@ def imu_chunks(
     folder: Path,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], dict[str, Any]]]:
     """Iterate over (stamps, class index, segment, columns of the shards without ``piece``)."""
-    segments = np.load(folder / SEGMENTS)
+    segments = np.load(folder / SEGMENTS, allow_pickle=False)
     at = 0
     for chunk in Spool(folder / ROWS, ROW).chunks():
         index = at + np.arange(len(chunk))
