@@ -19,7 +19,7 @@ from nn_perception.rotations import quat_rotate
 _PIECE_S, _PIECES = 30.0, 8
 _ROWS = 250
 """Ranges of a piece that are looked at: more say the same."""
-_STEP_S, _FINE_STEP_S = 0.2, 0.005
+_STEP_S, _MIDDLE_STEP_S, _FINE_STEP_S = 0.25, 0.025, 0.005
 _CLIP_M = 1.0
 """A larger difference is an outlier and counts no more."""
 _CONTRAST = 0.05
@@ -58,9 +58,12 @@ def align_uwb(
     def cost(offset_s: float) -> float:
         return _mean([piece.cost(offset_s) for piece in pieces])
 
+    def rough(offset_s: float) -> float:
+        return _mean([piece.cost(offset_s) for piece in pieces[::2]])
+
     count = round(settings.max_offset_s / _STEP_S)
     grid = np.arange(-count, count + 1) * _STEP_S
-    costs = np.array([cost(offset) for offset in grid])
+    costs = np.array([rough(offset) for offset in grid])
     if not np.isfinite(costs).any():
         raise DatasetError(_apart(name, ranges, poses, settings.max_offset_s))
     curve = (tuple(grid[np.isfinite(costs)].tolist()), tuple(costs[np.isfinite(costs)].tolist()))
@@ -141,7 +144,11 @@ def _windows(ranges: Spool) -> list[NDArray[Any]]:
 
 def _vertex(cost: Callable[[float], float], start_s: float) -> float:
     """Return where the cost is least within a coarse step of a start."""
-    grid = start_s + np.arange(-40, 41) * _FINE_STEP_S
+    middle = start_s + np.arange(-10, 11) * _MIDDLE_STEP_S
+    rough = np.array([cost(offset) for offset in middle])
+    if not np.isfinite(rough).all():
+        return math.nan
+    grid = middle[int(np.argmin(rough))] + np.arange(-7, 8) * _FINE_STEP_S
     costs = np.array([cost(offset) for offset in grid])
     if not np.isfinite(costs).all():
         return math.nan
