@@ -60,6 +60,36 @@ def domain_id():
     return DOMAIN_ID
 
 
+@pytest.fixture(scope="session")
+def outer_domain(domain_id):
+    """The domain of nodes in processes of their own, apart from that of the tests' own nodes."""
+    return domain_id % 100 + 1
+
+
+@pytest.fixture(scope="module")
+def observer(outer_domain):
+    """A node that sees those of other processes, in a ROS context of its own.
+
+    The discovery range is read when a context is made; the other tests' one keeps its own.
+    """
+    from rclpy import Context
+    from rclpy.node import Node
+
+    from nn_perception.nodes.spinning import SpinThread
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ros_environment(outer_domain).items():
+            patch.setenv(name, value)
+        context = Context()
+        context.init(domain_id=outer_domain)
+        node = Node("observer", context=context)
+        spin = SpinThread(node, lambda error: None)
+        yield node
+        spin.stop()
+        node.destroy_node()
+        context.try_shutdown()
+
+
 LABELS = tuple(str(digit) for digit in range(10))
 
 

@@ -60,7 +60,7 @@ def test_declares_every_argument_with_its_description(path):
 
 
 @pytest.fixture(scope="module")
-def environment(domain_id, tmp_path_factory):
+def environment(outer_domain, tmp_path_factory):
     """Variables with which launch finds the package's executables, installed or not."""
     prefix = tmp_path_factory.mktemp("prefix")
     index = prefix / "share/ament_index/resource_index/packages"
@@ -75,7 +75,7 @@ def environment(domain_id, tmp_path_factory):
     prefixes = [str(prefix), *filter(None, [os.environ.get("AMENT_PREFIX_PATH")])]
     return {
         **os.environ,
-        **ros_environment(domain_id % 100 + 1),
+        **ros_environment(outer_domain),
         "AMENT_PREFIX_PATH": os.pathsep.join(prefixes),
         "ROS_LOG_DIR": str(tmp_path_factory.mktemp("log")),
     }
@@ -130,28 +130,6 @@ def launch(environment):
         if each.process.poll() is None:
             os.killpg(each.process.pid, signal.SIGKILL)
             each.process.wait()
-
-
-@pytest.fixture
-def observer(domain_id):
-    """A node that sees those of the launched processes."""
-    import rclpy
-    from rclpy.node import Node
-
-    from nn_perception.nodes.spinning import SpinThread
-
-    before = dict(os.environ)
-    os.environ.update(ros_environment(domain_id % 100 + 1))
-    context = rclpy.Context()
-    context.init(domain_id=domain_id % 100 + 1)
-    node = Node("observer", context=context)
-    spin = SpinThread(node, lambda error: None)
-    yield node
-    spin.stop()
-    node.destroy_node()
-    context.try_shutdown()
-    os.environ.clear()
-    os.environ.update(before)
 
 
 def remote(observer, launched, name):

@@ -13,32 +13,8 @@ from nn_perception.errors import ConfigError
 from nn_perception.nodes.ready import wait_until_active
 from nn_perception.nodes.registry import PERCEPTION_NODES, parse_instances
 from nn_perception.nodes.remote import RemoteNode
-from nn_perception.nodes.spinning import SpinThread
 from nn_perception.nodes.starting import StartSettings, commands
 from nn_perception.nodes.supervisor import Supervisor
-
-
-@pytest.fixture(scope="module")
-def observer(domain_id):
-    """A node that sees those of other processes, and its domain."""
-    import rclpy
-    from rclpy.node import Node
-
-    from nn_perception.nodes.process import ros_environment
-
-    domain = domain_id % 100 + 1
-    before = dict(os.environ)
-    os.environ.update(ros_environment(domain))
-    context = rclpy.Context()
-    context.init(domain_id=domain)
-    node = Node("observer", context=context)
-    spin = SpinThread(node, lambda error: None)
-    yield node
-    spin.stop()
-    node.destroy_node()
-    context.try_shutdown()
-    os.environ.clear()
-    os.environ.update(before)
 
 
 class Up:
