@@ -179,19 +179,23 @@ def show_bag(
     return viewed
 
 
-def check_topics(wanted: Iterable[str], bags: Sequence[BagReader]) -> None:
-    """Check that each topic that was asked for is in a bag.
+def named_topics(wanted: Iterable[str], bags: Sequence[BagReader]) -> list[str]:
+    """Return topics as the bags have them, for names that may lack the slash in front.
 
     Raises:
-        BagError: one is not.
+        BagError: one is in no bag.
     """
     there = {name for bag in bags for name in bag.topics}
+    found = []
     for name in wanted:
-        if name not in there:
+        topic = name if name in there else f"/{name}"
+        if topic not in there:
             raise BagError(
                 f"no bag has a topic '{name}'{nearest(name, there)}; there are: "
                 f"{', '.join(sorted(there))}"
             )
+        found.append(topic)
+    return found
 
 
 def groups_of(paths: Sequence[Path]) -> list[str]:

@@ -20,8 +20,8 @@ from nn_perception.viewing.bags import (
     BagScene,
     Progress,
     Viewed,
-    check_topics,
     groups_of,
+    named_topics,
     show_bag,
 )
 from nn_perception.viewing.rerun_layout import layout
@@ -105,29 +105,25 @@ def view_bags(
     """
     settings = settings or ViewSettings()
     require_rerun()
-    if out.suffix != SUFFIX:
-        raise ConfigError(f"{out}: a recording's name ends in {SUFFIX}; give --out NAME{SUFFIX}")
-    if not 0.0 <= settings.max_image_hz < float("inf"):
-        raise ConfigError(f"--max-image-hz is {settings.max_image_hz:g}, expected 0 (all) or more")
     bundles = [load_bundle(path) for path in models]
-    _check_settings(bundles, settings.settings)
-    _check_inputs(bundles, settings.inputs)
+    _check(out, bundles, settings)
     groups = groups_of(paths)
     viewed: list[Viewed] = []
     answered: list[Answered] = []
     name = ", ".join(path.name for path in paths)
     with ExitStack() as stack:
         bags = [stack.enter_context(BagReader(path)) for path in paths]
-        check_topics(settings.topics, bags)
+        wanted = named_topics(settings.topics, bags)
         recording = stack.enter_context(RerunRecording(out, name))
         scenes = [
             BagScene(recording, bag.path, bag.topics, group, settings.max_image_hz)
             for bag, group in zip(bags, groups, strict=True)
         ]
+        jobs = [(*job, _fitting(job[0], scenes)) for job in _sources(bundles)]
         for scene, bag in zip(scenes, bags, strict=True):
-            viewed.append(show_bag(scene, bag, settings.topics, on_progress))
-        for bundle, source in _sources(bundles):
-            answered += _answer(bundle, source, scenes, settings, on_progress)
+            viewed.append(show_bag(scene, bag, wanted, on_progress))
+        for bundle, source, fitting in jobs:
+            answered += _answer(bundle, source, fitting, settings, on_progress)
         for scene in scenes:
             scene.finish()
         if not recording.views:
@@ -159,17 +155,9 @@ def _answer(
     settings: ViewSettings,
     on_progress: Progress,
 ) -> Iterator[Answered]:
-    pipeline_class: Any = get_task(bundle.task).load_pipeline()
-    fitting = [scene for scene in scenes if _fits(pipeline_class, scene)]
-    if not fitting:
-        types = ", ".join(" or ".join(spec.types) for spec in pipeline_class.inputs)
-        raise BagError(
-            f"no bag has what {bundle.name} takes ({types}); name a bag with these types, or "
-            "leave the model out"
-        )
-    known = setting_names(pipeline_class)
+    known = setting_names(get_task(bundle.task).load_pipeline())
     own = {k: v for k, v in settings.settings.items() if known is None or k in known}
-    for scene in fitting:
+    for scene in scenes:
         pipeline = open_pipeline(
             bundle,
             device=settings.device,
@@ -183,10 +171,35 @@ def _answer(
         yield Answered(source.name, scene.path, done)
 
 
-def _fits(pipeline_class: Any, scene: BagScene) -> bool:
-    """Tell whether a bag has a message type that each of a model's inputs takes."""
-    types = {topic.type for topic in scene.topics.values()}
-    return all(types & set(spec.types) for spec in pipeline_class.inputs)
+def _fitting(bundle: Bundle, scenes: Sequence[BagScene]) -> list[BagScene]:
+    """Return the bags that have a message type for each of a model's inputs.
+
+    Raises:
+        BagError: there are none.
+    """
+    inputs = get_task(bundle.task).load_pipeline().inputs
+    found = []
+    for scene in scenes:
+        types = {topic.type for topic in scene.topics.values()}
+        if all(types & set(spec.types) for spec in inputs):
+            found.append(scene)
+    if not found:
+        types_needed = ", ".join(" or ".join(spec.types) for spec in inputs)
+        raise BagError(
+            f"no bag has what {bundle.name} takes ({types_needed}); name a bag with these types, "
+            "or leave the model out"
+        )
+    return found
+
+
+def _check(out: Path, bundles: Sequence[Bundle], settings: ViewSettings) -> None:
+    """Refuse what can be seen to be wrong before a bag is read."""
+    if out.suffix != SUFFIX:
+        raise ConfigError(f"{out}: a recording's name ends in {SUFFIX}; give --out NAME{SUFFIX}")
+    if not 0.0 <= settings.max_image_hz < float("inf"):
+        raise ConfigError(f"--max-image-hz is {settings.max_image_hz:g}, expected 0 (all) or more")
+    _check_settings(bundles, settings.settings)
+    _check_inputs(bundles, settings.inputs)
 
 
 def _check_settings(bundles: Sequence[Bundle], settings: Mapping[str, Any]) -> None:
