@@ -6,6 +6,7 @@ and diagnostics of all.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import queue
 import threading
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from nn_perception.nodes.table_node import TableNode
 
 SPIN_TIMEOUT_S = 0.5
+LOOK_S = 0.2
 
 
 class Stop:
@@ -37,8 +39,13 @@ class Stop:
         self._requests.put(None)
 
     def wait(self) -> None:
-        """Wait for the first request."""
-        self._requests.get()
+        """Wait for the first request.
+
+        A signal that comes just before the main thread blocks is handled only when it wakes.
+        """
+        while not self.requested:
+            with contextlib.suppress(queue.Empty):
+                self._requests.get(timeout=LOOK_S)
 
 
 class ControlThread:
