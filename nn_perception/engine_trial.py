@@ -46,8 +46,7 @@ def try_network(
     Raises:
         BundleError: it failed, crashed, or needed more time or memory than that.
     """
-    key = hashlib.sha256(bundle.onnx + repr(bundle.config.inputs).encode()).hexdigest()
-    if key in _passed:
+    if _key(bundle) in _passed:
         return
     memory_bytes += 4 * len(bundle.onnx)
     task = {
@@ -65,9 +64,18 @@ def try_network(
             f"{bundle.name} ended its trial run by {_ending(answer.returncode)}: the network needs "
             f"more than {timeout_s:.0f} s or {memory_bytes >> 20} MiB, or is damaged"
         )
+    remember(bundle)
+
+
+def remember(bundle: Bundle) -> None:
+    """Note that a network ran without harm, so that it is not tried in this process again."""
     while len(_passed) >= _REMEMBERED:
-        _passed.pop(next(iter(_passed)))
-    _passed[key] = None
+        _passed.pop(next(iter(_passed)), None)
+    _passed[_key(bundle)] = None
+
+
+def _key(bundle: Bundle) -> str:
+    return hashlib.sha256(bundle.onnx + repr(bundle.config.inputs).encode()).hexdigest()
 
 
 def _run(data: bytes, name: str, timeout_s: float) -> subprocess.CompletedProcess[bytes]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from nn_perception.bundle import Bundle, load_bundle, resolve_model
 from nn_perception.engine import Engine
-from nn_perception.engine_trial import try_network
+from nn_perception.engine_trial import remember, try_network
 from nn_perception.errors import ConfigError
 from nn_perception.share import shipped_models
 from nn_perception.tasks import Task
@@ -89,6 +89,8 @@ def build_model(
         precision=values.get("precision", "float32"),
         settings={name: values[name] for name in settings},
     )
+    if pipeline.engine.backend == "onnxruntime":
+        remember(bundle)
     return ActiveModel(_name(task, values), pipeline)
 
 
