@@ -65,6 +65,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "swap-load": ("nn_perception.bench.swap_load:run", "200 swaps with all nodes under load"),
     "soak": ("nn_perception.bench.soak:run", "ten minutes at full rate: memory, latency (long)"),
     "fuzz": ("nn_perception.bench.fuzz:run", "damaged messages and bundles (long)"),
+    "kills": ("nn_perception.bench.kills:run", "kill -9 and full disks, robot trains (long)"),
     "refusals": ("nn_perception.bench.refusals:run", "bad bundles set on a serving node"),
     "memory": ("nn_perception.bench.live:memory", "resident memory of the node"),
     "digits-regions": ("nn_perception.bench.cameras:digits_regions", "digits in 30 frames/s, live"),
@@ -75,6 +76,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "one-process": ("nn_perception.bench.one_process:run", "nodes in one process and apart"),
     "lifecycle": ("nn_perception.bench.lifecycle:run", "every transition, every state (long)"),
     "training": ("nn_perception.bench.training:run", "time to 98 % against the ordinary loop"),
+    "dataset": ("nn_perception.bench.dataset_build:run", "data sets from bags, MB/s and memory"),
     "projection": ("nn_perception.bench.projection:run", "projection onto SO(3) against SVD"),
     "attitude": ("nn_perception.bench.imu_accuracy:attitude", "cross-validation on BROAD (long)"),
     "gyro": ("nn_perception.bench.imu_accuracy:gyro", "open-loop orientation on EuRoC's tests"),
@@ -98,6 +100,7 @@ LONG = (
     "soak",
     "fuzz",
     "lifecycle",
+    "kills",
 )
 """Run only when named: they take long, or look at test data."""
 

@@ -25,6 +25,9 @@ from nn_perception.jobs.status import Status
 from nn_perception.nodes.spinning import SpinThread
 from nn_perception.nodes.target import RemoteTarget
 
+END_S = 1.0
+"""Longest time between the last status of a training and the end of its thread."""
+
 ACTIVE = "active"
 """Value of the parameter ``init`` that stands for what the first target runs."""
 
@@ -43,7 +46,8 @@ class TrainerWorker:
             lock: descriptor that children inherit.
             tell: called with each new status, in this thread.
         """
-        self._place, self._lock, self._tell = place, lock, tell
+        self._place, self._lock, self._publish = place, lock, tell
+        self._last = Status()
         self._log = node.get_logger()
         # A node of its own: its answers must come while the trainer's own thread waits.
         self._client = Node(
@@ -70,13 +74,17 @@ class TrainerWorker:
         Raises:
             NnPerceptionError: one runs already, or a parameter cannot be used.
         """
+        if self._thread is not None and not self._last.running:
+            self._thread.join(END_S)  # its end is told already; who acts on that shall not wait
         if self.busy:
-            raise JobError("a training runs already: see ~/status, or end it by ~/cancel")
+            what = self._last.progress
+            raise JobError(f"something runs already ({what}): see ~/status, or end it by ~/cancel")
         spec = _specification(values, self._place.out)
         policy = Policy(values["deploy"], values["margin"], values["keep"])
         names = target_names(values["target_nodes"])
         if values["init"] == ACTIVE and not names:
             raise ConfigError("init is 'active', but there are no target_nodes: name one")
+        self._last = Status(states.PREPARING)
         self._begin(lambda: self._run(spec, policy, names, values["init"]))
         return f"training of {spec.task} on {spec.data} begins: see ~/status"
 
@@ -93,6 +101,7 @@ class TrainerWorker:
             self._log.warning(text)
             self._tell(Status(states.INTERRUPTED, f"{text}; {status.message}"))
 
+        self._tell(Status(states.DEPLOYING, "puts right what an earlier trainer left"))
         self._begin(undo)
 
     def stop(self, timeout_s: float) -> bool:
@@ -108,6 +117,10 @@ class TrainerWorker:
         """Stop, and free the hidden node."""
         if self.stop(timeout_s) and self._spin.stop():
             self._client.destroy_node()
+
+    def _tell(self, status: Status) -> None:
+        self._last = status
+        self._publish(status)
 
     def _begin(self, work: Callable[[], None]) -> None:
         self._cancellation = Cancellation()

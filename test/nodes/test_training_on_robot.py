@@ -229,7 +229,7 @@ def test_one_target_refuses_and_the_other_is_set_back(robot):
     assert [node.read().id for node in nodes] == [old, old]
     assert robot.history().way_back("/left") == []
     assert robot.history().events()[-1]["event"] == "withdrawn"
-    with pytest.raises(NnPerceptionError, match="refused: .*allow_model_changes"):
+    with pytest.raises(NnPerceptionError, match=r"refused: .*allow_model_changes"):
         roll_back("/right", to="old")
 
 
