@@ -75,16 +75,21 @@ def save_bundle(
         for name, data in content.items():
             _write_synced(work / name, data)
         os.chmod(work, 0o755)  # mkdtemp makes it private
-        try:
-            bundle = load_bundle(work)
-        except BundleError as error:
-            raise BundleError(str(error).replace(str(work.resolve()), str(path))) from None
+        bundle = _load_as(work, path)
         _rename_into_place(work, path)
     except OSError as error:
         raise BundleError(f"cannot write the bundle {path}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return dataclasses.replace(bundle, path=path.resolve())
+
+
+def _load_as(work: Path, path: Path) -> Bundle:
+    """Load a bundle that will have another path, by which errors name it."""
+    try:
+        return load_bundle(work)
+    except BundleError as error:
+        raise BundleError(str(error).replace(str(work.resolve()), str(path))) from None
 
 
 def add_to_card(path: Path, section: str, text: str) -> None:

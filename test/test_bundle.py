@@ -2,9 +2,11 @@ import hashlib
 import json
 import pickle
 import shutil
+import threading
 
 import pytest
 
+from nn_perception import bundle_writer
 from nn_perception.bundle import (
     CONFIG_FILE,
     ONNX_FILE,
@@ -14,6 +16,7 @@ from nn_perception.bundle import (
 )
 from nn_perception.bundle_writer import save_bundle
 from nn_perception.errors import BundleError
+from nn_perception.share import shipped_model
 
 
 @pytest.fixture
@@ -158,6 +161,45 @@ def test_save_replaces_a_bundle_and_leaves_nothing_beside(make_bundle, tmp_path)
     second = make_bundle(tmp_path / "m", seed=2)
     assert first.id != second.id == load_bundle(tmp_path / "m").id
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_replaced_bundle_is_the_old_or_the_new_one(tmp_path, monkeypatch, exchanges):
+    """Where names can be exchanged, a reader finds one at every moment."""
+    if not exchanges:
+        monkeypatch.setattr(bundle_writer, "_exchange", lambda *_: False)
+    one, other = (load_bundle(shipped_model(name)) for name in ("uwb_drone", "uwb_trolley"))
+    path = tmp_path / "m"
+    save_bundle(path, one.config, one.tensors, one.onnx)
+    running, seen, missing = threading.Event(), set(), []
+
+    def read():
+        while not running.is_set():
+            try:
+                seen.add(load_bundle(path).config.files["model.onnx"]["sha256"])
+            except BundleError as error:
+                missing.append(str(error))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for turn in range(20):
+        bundle = (other, one)[turn % 2]
+        saved = save_bundle(path, bundle.config, bundle.tensors, bundle.onnx)
+        assert saved.path == path
+    running.set()
+    reader.join(10.0)
+    assert seen <= {bundle.config.files["model.onnx"]["sha256"] for bundle in (one, other)}
+    assert not [text for text in missing if "no bundle" in text and exchanges]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_bundle_that_nobody_could_load_is_not_put_in_place(tmp_path):
+    good = load_bundle(shipped_model("uwb_drone"))
+    save_bundle(tmp_path / "m", good.config, good.tensors, good.onnx)
+    with pytest.raises(BundleError, match=rf"{tmp_path}/m/model.onnx: not an ONNX model"):
+        save_bundle(tmp_path / "m", good.config, good.tensors, good.onnx[:-5])
+    assert load_bundle(tmp_path / "m").onnx == good.onnx
+    assert [entry.name for entry in tmp_path.iterdir()] == ["m"]
 
 
 def test_save_does_not_replace_what_is_no_bundle(tiny_bundle, tmp_path):
