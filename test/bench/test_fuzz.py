@@ -127,6 +127,7 @@ def test_damage_is_repeatable_and_leaves_the_template_alone():
 
 def test_damaged_bundles(tmp_path):
     """All kinds of files; refused by errors of this package, or good enough to run."""
+    pytest.importorskip("onnx")
     one = BundleFuzzer(3, tmp_path)
     refused = [one.run(index) for index in range(25)]
     assert sum(refused) > 15
