@@ -46,7 +46,8 @@ class Speeds:
         ends = [int(s.read(i, i + 1)["stamp"][0]) for s in (imu, poses) for i in (0, len(s) - 1)]
         _check_overlap(name, ends, limit_s)
         origin = min(ends)
-        count = min(int((max(ends) - origin) * 1e-9 / BIN_S) + 1, 40 * _MOST_BINS)
+        # Six hours tell the offset; bins of a longer recording would only take memory.
+        count = min(int((max(ends) - origin) * 1e-9 / BIN_S) + 1, 8 * _MOST_BINS)
         measured, true = _Bins(count), _Bins(count)
         for rows in imu.chunks():
             measured.add((rows["stamp"] - origin) * 1e-9, np.linalg.norm(rows["gyro"], axis=1))

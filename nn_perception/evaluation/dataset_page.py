@@ -29,7 +29,7 @@ Place = tuple[str, NDArray[np.float64]]
 """Part, and (N, 4) minutes, x, y, z."""
 _COLUMNS = 12
 _SHOWN_POINTS = 20_000
-_MOST_ERRORS = 500
+_MOST_ERRORS = 200
 _SPEED_S = 20.0
 _MOST_CURVES = 6
 
