@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nn_perception.bench.mixed_load import NAMES, Source
+from nn_perception.bench.mixed_sources import NAMES, Source
 from nn_perception.bench.streaming import with_stamp
 from nn_perception.inertial.cdr import ImuCdr
 from nn_perception.tasks.loading import open_pipeline

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from nn_perception.bench import BenchSettings, Measurement
 from nn_perception.bench.fuzz_live import Live, fuzz_live
-from nn_perception.bench.fuzz_messages import TARGETS
+from nn_perception.bench.fuzz_targets import TARGETS
 from nn_perception.bench.fuzz_worker import BUNDLES, Outcome, watch
 
 SEED = 6

@@ -10,7 +10,8 @@ from typing import Any
 
 from nn_perception.bench import BenchSettings
 from nn_perception.bench.fuzz_messages import FIRST_STAMP_NS, Fuzzer
-from nn_perception.bench.mixed_load import SHIPPED, Load, accounts, mixed_load
+from nn_perception.bench.mixed_load import Load, accounts, mixed_load
+from nn_perception.bench.mixed_sources import SHIPPED
 
 TOPICS = {
     "sensor_msgs/Imu": "imu/data_raw",

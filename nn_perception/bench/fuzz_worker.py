@@ -59,7 +59,7 @@ def watch(kind: str, seed: int, count: int, work: Path, hang_s: float = HANG_S) 
     """Try cases in workers.
 
     Args:
-        kind: a message type of `fuzz_messages.TARGETS`, or `BUNDLES`.
+        kind: a message type of `fuzz_targets.TARGETS`, or `BUNDLES`.
         seed: of the damage.
         count: cases 0 to ``count`` - 1.
         work: directory for files.

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from nn_perception.bench import BenchSettings, Measurement
-from nn_perception.bench.mixed_load import SHIPPED, Load, mixed_load, node_parameters
+from nn_perception.bench.mixed_load import Load, mixed_load
+from nn_perception.bench.mixed_sources import SHIPPED, node_parameters
 
 ROUNDS = 100
 GROWTH_GOAL_PERCENT = 1.0

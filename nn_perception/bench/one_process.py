@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from nn_perception.bench import BenchSettings, Measurement
 from nn_perception.bench.ledger import Kept
-from nn_perception.bench.mixed_load import Load, Source, make_sources
+from nn_perception.bench.mixed_load import Load
+from nn_perception.bench.mixed_sources import Source, make_sources
 from nn_perception.bench.uwb_live import radios
 from nn_perception.bundle import load_bundle
 from nn_perception.datasets.digit_frames import TRAIN_SEEDS, open_digit_frames

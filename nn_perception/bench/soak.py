@@ -19,7 +19,8 @@ from typing import NamedTuple
 import numpy as np
 
 from nn_perception.bench import BenchSettings, Measurement
-from nn_perception.bench.mixed_load import ECHO, OUTPUTS, SHIPPED, Load, accounts, mixed_load
+from nn_perception.bench.mixed_load import Load, accounts, mixed_load
+from nn_perception.bench.mixed_sources import ECHO, OUTPUTS, SHIPPED
 
 MINUTES, QUICK_MINUTES = 10.0, 10.0 / 60.0
 PERIODS = 10

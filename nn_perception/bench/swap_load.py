@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from nn_perception.bench import BenchSettings, Measurement
 from nn_perception.bench import attribution as whose
 from nn_perception.bench.attribution import Attributed, Kept
-from nn_perception.bench.mixed_load import ECHO, OUTPUTS, Load, Source, Swap, accounts, mixed_load
+from nn_perception.bench.mixed_load import Load, Swap, accounts, mixed_load
+from nn_perception.bench.mixed_sources import ECHO, OUTPUTS, Source
 from nn_perception.bench.streaming import with_stamp
 
 SWAPS, SECONDS = 200, 60.0

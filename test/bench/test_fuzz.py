@@ -10,14 +10,8 @@ from hypothesis import strategies as st
 
 from nn_perception.bench import fuzz_worker, mutations
 from nn_perception.bench.fuzz_bundles import BundleFuzzer
-from nn_perception.bench.fuzz_messages import (
-    FIRST_STAMP_NS,
-    PERIOD_NS,
-    TARGETS,
-    Fuzzer,
-    FuzzError,
-    Target,
-)
+from nn_perception.bench.fuzz_messages import FIRST_STAMP_NS, Fuzzer
+from nn_perception.bench.fuzz_targets import PERIOD_NS, TARGETS, FuzzError, Target
 from nn_perception.bench.fuzz_worker import BUNDLES, Outcome, watch
 from nn_perception.bench.mutations import MUTATIONS, mutate
 from nn_perception.errors import MessageError

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nn_perception.bench.mixed_load import ECHO, OUTPUTS
+from nn_perception.bench.mixed_sources import ECHO, OUTPUTS
 from nn_perception.bench.soak import PERIODS, Part, Watch, rows
 
 S = 1_000_000_000

@@ -5,7 +5,8 @@ import pytest
 
 from nn_perception.bench import BENCHMARKS, LONG
 from nn_perception.bench.attribution import Kept, by_template, count, imu_owners
-from nn_perception.bench.mixed_load import NAMES, SHIPPED, Source, Swap, write_pair
+from nn_perception.bench.mixed_load import Swap
+from nn_perception.bench.mixed_sources import NAMES, SHIPPED, Source, write_pair
 from nn_perception.bench.swap_load import MARGIN_NS, Gaps, _gap_row, added_gaps
 from nn_perception.bundle import load_bundle
 from nn_perception.inertial.cdr import ImuCdr
@@ -102,7 +103,7 @@ def test_the_two_bundles_of_a_node_differ_and_load(node, tmp_path):
 
 def imu_messages(count):
     """Samples of a moving sensor, 200 Hz."""
-    from nn_perception.bench.fuzz_messages import TARGETS
+    from nn_perception.bench.fuzz_targets import TARGETS
     from nn_perception.bench.streaming import with_stamp
 
     templates = TARGETS["sensor_msgs/Imu"]().templates

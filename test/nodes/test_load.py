@@ -9,7 +9,8 @@ import pytest
 
 from nn_perception.bench import BenchSettings, fuzz_live, soak
 from nn_perception.bench.attribution import Kept
-from nn_perception.bench.mixed_load import ECHO, OUTPUTS, SHIPPED, mixed_load
+from nn_perception.bench.mixed_load import mixed_load
+from nn_perception.bench.mixed_sources import ECHO, OUTPUTS, SHIPPED
 from nn_perception.bench.swap_load import added_gaps, attribute
 
 
