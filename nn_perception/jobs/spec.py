@@ -24,6 +24,7 @@ class JobSpec:
         recipe: name of one of the task's recipes, or empty.
         overrides: keys that change these, nested.
         init: path of a bundle to begin with, or empty.
+        signing_key: file of a private key that signs the bundle, or empty.
         needs_test: whether bundles must be compared, so that data without a held-out part is an
             error before the training and not behind it.
         nice: added to the niceness of the child.
@@ -38,6 +39,7 @@ class JobSpec:
     recipe: str = ""
     overrides: dict[str, Any] = field(default_factory=dict)
     init: str = ""
+    signing_key: str = ""
     needs_test: bool = True
     nice: int = 10
 

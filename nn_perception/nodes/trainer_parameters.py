@@ -62,6 +62,14 @@ TRAINER = (
         "target_nodes runs. Empty: begin from nothing.",
     ),
     Parameter(
+        "signing_key",
+        "string",
+        "",
+        "File of an Ed25519 private key that signs each new bundle, for target nodes with "
+        "require_signature; empty: unsigned, to be signed elsewhere.",
+        read_only=True,
+    ),
+    Parameter(
         "out",
         "string",
         "",

@@ -183,8 +183,9 @@ def _specification(values: Mapping[str, Any], out: Path) -> JobSpec:
     """
     if not values["data"]:
         raise ConfigError("the parameter 'data' is empty: set a bag, a data set or a directory")
-    if values["config"] and not Path(values["config"]).expanduser().is_file():
-        raise ConfigError(f"config names {values['config']}, which is no file: correct the path")
+    for name in ("config", "signing_key"):
+        if values[name] and not Path(values[name]).expanduser().is_file():
+            raise ConfigError(f"{name} names {values[name]}, which is no file: correct the path")
     overrides = _words(values, "overrides")
     overrides["device"] = values["device"]
     if values["seed"] >= 0:
@@ -199,6 +200,7 @@ def _specification(values: Mapping[str, Any], out: Path) -> JobSpec:
         config=_path(values["config"]),
         recipe=values["recipe"],
         overrides=overrides,
+        signing_key=_path(values["signing_key"]),
         init="" if values["init"] == ACTIVE else _path(values["init"]),
         needs_test=values["deploy"] == IF_BETTER and bool(names),
         nice=values["nice"],

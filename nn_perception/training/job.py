@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nn_perception.bundle import Bundle, load_bundle
+from nn_perception.bundle_signature import sign_bundle
 from nn_perception.config import from_mapping, read_yaml, to_mapping
 from nn_perception.datasets.build_settings import BuildSettings
 from nn_perception.datasets.held_out import has_held_out_part, is_word
@@ -61,6 +62,8 @@ def train_job(spec: JobSpec, progress: ProgressWriter) -> None:
     if bundle is None:
         data = _prepare(spec, progress)
         bundle = _train(spec, config, data, progress)
+    if spec.signing_key:
+        sign_bundle(place.bundle, Path(spec.signing_key))
     publish(place, bundle, str(place.dataset) if held_out is None else held_out)
 
 
@@ -186,9 +189,11 @@ def _prepare(spec: JobSpec, progress: ProgressWriter) -> Path:
 
     remove_tree(target)
     LOGGER.info("data set of %d bag(s)", len(bags))
+    progress.tell("preparing", now=True, bags=len(bags), percent=0)
 
     def on_progress(done: int, total: int) -> None:
-        progress.tell("preparing", bags=len(bags), percent=round(100 * done / max(1, total)))
+        percent = round(100 * done / max(1, total))
+        progress.tell("preparing", now=done >= total, bags=len(bags), percent=percent)
 
     settings = from_mapping(BuildSettings, spec.data_settings)
     build_dataset(bags, spec.task, target, settings, on_progress)

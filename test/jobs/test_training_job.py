@@ -98,6 +98,23 @@ def test_one_that_is_done_is_not_done_again(spec, trainings):
     assert (len(trainings), len(bundles(spec))) == (1, 1)
 
 
+def test_it_is_signed_before_anybody_sees_it(spec, tmp_path, trainings, monkeypatch):
+    pytest.importorskip("cryptography")
+    from nn_perception.bundle_signature import new_key
+
+    new_key(tmp_path / "key.pem")
+    (public,) = set(tmp_path.glob("key*")) - {tmp_path / "key.pem"}
+    signed = dataclasses.replace(spec, signing_key=str(tmp_path / "key.pem"))
+    with monkeypatch.context() as patch:
+        kill_at(patch, "publish")
+        with pytest.raises(Killed):
+            run(signed)
+    run(signed)
+    (bundle,) = bundles(spec)
+    assert load_bundle(bundle, trusted_keys=public).signer
+    assert len(trainings) == 1
+
+
 def test_killed_before_the_bundle_has_its_name(spec, monkeypatch, trainings):
     with monkeypatch.context() as patch:
         kill_at(patch, "publish")
@@ -246,7 +263,7 @@ def test_from_a_bag_to_a_bundle(tmp_path):
     )  # fmt: skip
     spec.workplace.prepare()
     lines = run(spec)
-    assert any(line.get("percent") == 100 for line in lines)
+    assert {"stage": "preparing", "bags": 1, "percent": 0} in lines
     (bundle,) = bundles(spec)
     test_data = read_json(spec.workplace.published)["test_data"]
     assert has_held_out_part(test_data)

@@ -73,6 +73,7 @@ def test_it_begins_idle(trainer):
     [
         ({"data": ""}, "'data' is empty"),
         ({"config": "/no/such.yaml"}, "/no/such.yaml"),
+        ({"signing_key": "/no/such.pem"}, "/no/such.pem"),
         ({"overrides": "epochs"}, "key=value"),
         ({"overrides": "a='b"}, "close the quotes"),
         ({"target_nodes": "/a, a"}, "/a twice"),
