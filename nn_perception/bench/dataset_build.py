@@ -74,13 +74,14 @@ def run(settings: BenchSettings, say: Callable[[str], None]) -> list[Measurement
         size = sum(file.stat().st_size for file in bag.glob("*.mcap"))
         say(f"{case.name}: building the data set")
         told = _build(bag, case.task, out)
-        found += _measurements(case.name, size, told)
+        found += _measurements(case.name, size, told, judged=not settings.quick)
         for path in (bag, out):
             shutil.rmtree(path, ignore_errors=True)
     return found
 
 
-def _measurements(name: str, size: int, told: dict[str, Any]) -> list[Measurement]:
+def _measurements(name: str, size: int, told: dict[str, Any], *, judged: bool) -> list[Measurement]:
+    """Compare with the goals; the time for a small bag is mostly start-up, and not judged."""
     speed = size / 1e6 / told["cpu_s"]
     detail = (
         f"{size / 1e9:.2f} GB, {told['rows']:,} rows, one process; {told['cpu_s']:.1f} s of CPU, "
@@ -92,7 +93,7 @@ def _measurements(name: str, size: int, told: dict[str, Any]) -> list[Measuremen
             speed,
             "MB/s per core",
             f"≥ {GOAL_MB_S:g}",
-            speed >= GOAL_MB_S,
+            speed >= GOAL_MB_S if judged else None,
             detail,
         ),
         Measurement(
