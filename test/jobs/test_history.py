@@ -104,15 +104,24 @@ ADD = """
 import sys
 from pathlib import Path
 from nn_perception.jobs.history import TRAINED, History
+print("ready", flush=True)
+input()
 for number in range(20):
     History(Path(sys.argv[1])).add(TRAINED, bundle=f"{sys.argv[2]}{number}", id="x")
 """
 
 
 def test_several_processes_add_without_losing_a_line(history):
-    writers = [
-        subprocess.Popen([sys.executable, "-c", ADD, str(history.path), name]) for name in "ab"
-    ]
-    assert [writer.wait() for writer in writers] == [0, 0]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    command = [sys.executable, "-c", ADD, str(history.path)]
+    writers = [subprocess.Popen([*command, name], **pipes) for name in "ab"]
+    for writer in writers:
+        assert writer.stdout.readline() == b"ready\n"
+    for writer in writers:
+        writer.stdin.write(b"\n")
+        writer.stdin.flush()
+    for writer in writers:
+        writer.communicate()
+        assert writer.returncode == 0
     assert len(history.bundles()) == 40
     assert all(json.loads(line) for line in history.path.read_text().splitlines())

@@ -135,6 +135,7 @@ def test_killed_between_the_name_and_the_rename(spec, monkeypatch, trainings):
             run(spec)
     assert bundles(spec) == []
     name = read_json(spec.workplace.published)["bundle"]
+    monkeypatch.setattr(job_module.time, "strftime", lambda *_: "later")
     run(spec)
     assert len(trainings) == 1
     assert [path.name for path in bundles(spec)] == [name]
