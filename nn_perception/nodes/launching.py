@@ -149,14 +149,14 @@ def _start(
     names = {full_name(_namespace(context, given), each): each for each in executables}
     silent = ", ".join(check_parameter_file(path, names))
     notes = [LogInfo(msg=f"{path} says nothing about {silent}")] if silent else []
-    files = [str(path)]
     values = {
         name: launch_arguments.overrides(executable, given) for name, executable in names.items()
     }
+    record = _record(context, executables, given)
+    files = [str(path)]
     if any(values.values()):
         files.append(_temporary_file(overrides_text(values)))
         notes.append(RegisterEventHandler(OnShutdown(on_shutdown=_remove(files[-1]))))
-    record = _record(context, executables, given)
     if is_true(given.get("single_process", "")):
         return [*notes, *record, _process(TOGETHER, executables, executables, files, given)]
     return [*notes, *record, *(_process(each, [each], [], files, given) for each in executables)]

@@ -9,6 +9,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,11 +77,15 @@ def start_nodes(settings: StartSettings) -> int:
         environment["ROS_DOMAIN_ID"] = str(settings.domain_id)
     if sys.stdout.isatty():
         environment.setdefault("RCUTILS_COLORIZED_OUTPUT", "1")
-    with tempfile.TemporaryDirectory(prefix="nn_perception_up_") as folder:
-        program = Supervisor(
-            commands(settings, Path(folder)), environment, respawn=settings.respawn
-        )
-        return program.run()
+    with _folder(needed=settings.use_sim_time) as folder:
+        found = commands(settings, Path(folder))
+        return Supervisor(found, environment, respawn=settings.respawn).run()
+
+
+def _folder(needed: bool) -> AbstractContextManager[str]:
+    """Return a folder for overrides; none where nothing is written, which a kill would leave."""
+    prefix = "nn_perception_up_"
+    return tempfile.TemporaryDirectory(prefix=prefix) if needed else nullcontext("")
 
 
 def commands(settings: StartSettings, folder: Path) -> dict[str, list[str]]:
