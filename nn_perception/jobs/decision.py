@@ -93,8 +93,8 @@ def _against(margin: float, score: Score, new: Compared, old: Compared | None) -
     gain = score.gain(new.value, old.value)
     enough = gain > 0.0 and gain >= margin
     text = (
-        f"{score.key} {new.value:.6g} against {old.value:.6g}, better by {gain:.4g}, "
-        f"{'as much as' if enough else 'less than'} the margin of {margin:.4g}"
+        f"{score.key} {new.value:.6g} against {old.value:.6g}, better by {gain:.4g}"
+        f"{'' if enough else f', less than the margin of {margin:.4g}'}"
     )
     if gain <= 0.0:
         text = f"{score.key} {new.value:.6g} against {old.value:.6g} is not better"
