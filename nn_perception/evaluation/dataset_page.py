@@ -46,12 +46,12 @@ def write_dataset_page(path: Path) -> Path:
     report.tiles({"bags": len(manifest["sources"]), **rows})
     add = {"images": _add_images, "imu": _add_imu, "uwb": _add_uwb}[manifest["kind"]]
     add(report, path, manifest)
-    minutes = [(s["last_ns"] - s["first_ns"]) / 60e9 for s in manifest["sources"]]
+    durations_s = [(s["last_ns"] - s["first_ns"]) * 1e-9 for s in manifest["sources"]]
     split = manifest["split"]
     how = "Whole bags" if split["by"] == "bag" else f"Blocks of {split['block_s']:g} s"
     report.figure(
         "Which time belongs to which part",
-        plots.plot_blocks(split["blocks"], minutes),
+        plots.plot_blocks(split["blocks"], durations_s),
         f"{how}, divided at random with seed {split['seed']}; {split['guard_s']:g} s are left out "
         "between parts.",
     )

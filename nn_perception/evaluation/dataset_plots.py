@@ -27,18 +27,19 @@ MOST_BAGS, MOST_CLASSES = 24, 24
 Float64Array = NDArray[np.float64]
 
 
-def plot_blocks(blocks: Mapping[str, str], minutes: Sequence[float]) -> bytes:
+def plot_blocks(blocks: Mapping[str, str], durations_s: Sequence[float]) -> bytes:
     """Draw to which part each block of time of each bag belongs.
 
     Args:
         blocks: bag -> a letter for each block: t, v, T.
-        minutes: duration of each bag.
+        durations_s: of each bag, seconds.
     """
     shown = list(blocks.items())[:MOST_BAGS]
+    unit, unit_s = ("minutes", 60.0) if max(durations_s) > 180.0 else ("s", 1.0)
     with Canvas(1.5 + 0.42 * len(shown)) as canvas:
         axes = canvas.figure.add_subplot()
-        for row, ((_, letters), duration) in enumerate(zip(shown, minutes, strict=False)):
-            width = duration / len(letters)
+        for row, ((_, letters), duration) in enumerate(zip(shown, durations_s, strict=False)):
+            width = duration / unit_s / len(letters)
             starts = [i for i, c in enumerate(letters) if i == 0 or letters[i - 1] != c]
             for start, stop in zip(starts, [*starts[1:], len(letters)], strict=True):
                 axes.barh(
@@ -47,7 +48,7 @@ def plot_blocks(blocks: Mapping[str, str], minutes: Sequence[float]) -> bytes:
                 )  # fmt: skip
         axes.set_yticks(range(len(shown)), [shorten(name, 26) for name, _ in shown])
         axes.set_ylim(len(shown) - 0.4, -0.6)
-        finish(axes, "", "time in the recording, minutes", "")
+        finish(axes, "", f"time in the recording, {unit}", "")
         axes.grid(axis="y", visible=False)
         _legend(axes, [part for part in PARTS if any(_LETTERS[c] == part for c in _all(blocks))])
         return canvas.png(None)
