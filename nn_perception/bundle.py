@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,7 +160,7 @@ def load_bundle(
         ConfigError: the trusted keys cannot be read, or ``cryptography`` is not installed.
     """
     path = Path(path).resolve() if model_root is None else Path(path)
-    if not path.is_dir():
+    if not os.path.isdir(path):  # unlike Path's, it takes what no path can be for none
         raise BundleError(
             f"no bundle at {path}: expected a directory with {CONFIG_FILE}, {TENSORS_FILE} and "
             f"{ONNX_FILE}; 'nn-perception train' writes one"

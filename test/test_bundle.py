@@ -71,6 +71,11 @@ def test_missing_directory_and_files(copy, tmp_path):
             load_bundle(copy)
 
 
+def test_a_path_that_is_too_long_is_none(tmp_path):
+    with pytest.raises(BundleError, match="no bundle at"):
+        load_bundle(tmp_path / ("x" * 300))
+
+
 @pytest.mark.parametrize("name", [TENSORS_FILE, ONNX_FILE])
 def test_truncated_file(copy, name):
     data = (copy / name).read_bytes()

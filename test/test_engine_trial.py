@@ -45,6 +45,13 @@ def with_graph():
     return make
 
 
+def test_nothing_is_imported_from_the_working_directory(tmp_path, monkeypatch):
+    for name in ("json", "safetensors", "resource"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path)
+    try_network(load_bundle(shipped_model("uwb_drone")))
+
+
 def doubled(times):
     """Nodes that double an array again and again, from sizes that no file names."""
     nodes, name = [], "x"
