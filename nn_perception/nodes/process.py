@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from nn_perception.errors import NnPerceptionError
 from nn_perception.share import share_path
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 KILTED = 9
 """Major version of its rclpy; Jazzy's is 7."""
 
@@ -68,6 +69,19 @@ def dds_profile() -> dict[str, str]:
 def enter_ros_environment(domain_id: int) -> None:
     """Set `ros_environment` in this process; before its first ROS context."""
     os.environ.update(ros_environment(domain_id))
+
+
+def on_stop_signals(handler: Callable[[int, object], None]) -> dict[int, Any]:
+    """Let a handler get the signals that ask this process to end; return the handlers before.
+
+    To be called in the main thread.
+    """
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    if before[signal.SIGHUP] == signal.SIG_IGN:  # nohup: the end of a session is not to end it
+        del before[signal.SIGHUP]
+    for number in before:
+        signal.signal(number, handler)
+    return before
 
 
 def spawn(

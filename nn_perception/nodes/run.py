@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 import traceback
@@ -20,12 +19,12 @@ from nn_perception.errors import ConfigError, NnPerceptionError
 from nn_perception.nodes.control import ControlThread, Stop
 from nn_perception.nodes.parameter_text import help_text
 from nn_perception.nodes.parameters import TABLES
+from nn_perception.nodes.process import on_stop_signals
 from nn_perception.nodes.processing_time import TOPIC as TIMING_TOPIC
 
 if TYPE_CHECKING:
     from nn_perception.nodes.table_node import TableNode
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOP_TIMEOUT_S = 30.0
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
@@ -90,8 +89,7 @@ def serve(choose: Callable[[list[str]], Mapping[str, type[TableNode]]], args: li
     stop = Stop()
     # Python's own handlers instead of rclpy's: they raise nothing into a callback or a destructor,
     # so that a second Ctrl-C, too, only says once more what is being done already.
-    for number in STOP_SIGNALS:
-        signal.signal(number, lambda *_: stop.request())
+    on_stop_signals(lambda *_: stop.request())
     # The thread that takes a message in must get the GIL soon from one that builds a model;
     # Python's 5 ms per turn made gaps of 30 to 60 ms in a stream during a swap. An answer takes the
     # GIL several times, and ranges come each 2 ms.

@@ -13,9 +13,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from nn_perception.nodes.process import spawn
+from nn_perception.nodes.process import on_stop_signals, spawn
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # A node that is asked to end gives its callbacks 30 s.
 STOP_TIMEOUT_S = 35.0
 RESPAWN_DELAY_S = 2.0
@@ -89,9 +88,7 @@ class Supervisor:
         Returns:
             0 after a stop that was asked for by a signal, when each program ended with 0, else 1.
         """
-        before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-        for number in STOP_SIGNALS:
-            signal.signal(number, self._on_signal)
+        before = on_stop_signals(self._on_signal)
         try:
             for name in self._commands:
                 self._start(name)

@@ -61,6 +61,18 @@ def test_answers_and_ends_cleanly_on_a_signal(launch, client_of, frame, ask, num
     assert "terminate" not in text
 
 
+def test_a_node_under_nohup_outlives_the_session(launch, client_of, frame, ask):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # inherited, as by what nohup starts
+    try:
+        process = launch()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    client = client_of(process)
+    process.send_signal(signal.SIGHUP)
+    assert len(ask(client, frame()).results) == 10
+    process.stop(signal.SIGTERM)
+
+
 def test_many_interrupts_end_it_as_cleanly_as_one(launch, client_of):
     process = launch()
     client_of(process)

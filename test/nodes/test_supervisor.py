@@ -25,6 +25,7 @@ print("ready", flush=True)
 while True:
     signal.pause()
 """
+IGNORES_HANGUP = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
 STUBBORN = WAITS.replace("sys.exit(CODE)", "print('no', flush=True)")
 
 
@@ -73,6 +74,18 @@ def test_a_signal_stops_all_cleanly(supervise, number):
     out, err = process.communicate()
     assert (process.returncode, err) == (0, "")
     assert f"{number.name}: stopping" in out
+
+
+def test_the_end_of_a_session_does_not_end_what_nohup_started(supervise, monkeypatch):
+    monkeypatch.setitem(globals(), "RUN", IGNORES_HANGUP + RUN)
+    process = supervise(programs={"a": waits()})
+    lines_until(process, "ready")
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+    assert "SIGTERM: stopping" in out
+    assert "SIGHUP" not in out
 
 
 def test_one_that_dies_stops_the_others_and_is_named(supervise):
