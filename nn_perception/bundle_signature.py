@@ -158,8 +158,14 @@ def sign_bundle(path: Path | str, key: Path) -> str:
     marker = bundle.path / SIGNATURE_FILE
     found[name] = private.sign(signed)
     lines = [f"{ALGORITHM} {k} {base64.b64encode(s).decode()}\n" for k, s in found.items()]
+    text = "".join(lines).encode()
+    if len(text) > MAX_SIGNATURE_BYTES:
+        raise BundleError(
+            f"{marker} would have {len(found)} signatures and more than {MAX_SIGNATURE_BYTES} "
+            "bytes, which nobody reads: delete the lines of keys that are no longer in use"
+        )
     try:
-        write_whole(marker, "".join(lines).encode())
+        write_whole(marker, text)
     except OSError as error:
         raise BundleError(f"cannot write {marker}: {error.strerror or error}") from None
     return name

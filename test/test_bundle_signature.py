@@ -167,6 +167,16 @@ def test_failed_signing_leaves_the_old_signature(bundle, keys, monkeypatch):
     assert not [path for path in bundle.iterdir() if path.name.startswith(".")]
 
 
+def test_one_signature_too_many_is_refused_and_the_others_stay_valid(bundle, keys, monkeypatch):
+    sign_bundle(bundle, keys / "ours")
+    before = (bundle / SIGNATURE_FILE).read_bytes()
+    monkeypatch.setattr(bundle_signature, "MAX_SIGNATURE_BYTES", 2 * len(before) - 1)
+    with pytest.raises(BundleError, match="would have 2 signatures.*delete the lines"):
+        sign_bundle(bundle, keys / "foreign")
+    assert (bundle / SIGNATURE_FILE).read_bytes() == before
+    assert load_bundle(bundle, trusted_keys=keys / "ours.pub").signer
+
+
 def test_a_new_key_is_private_and_never_overwrites(keys, tmp_path):
     assert (keys / "ours").stat().st_mode & 0o777 == 0o600
     secret = (keys / "ours").read_bytes()
