@@ -34,6 +34,7 @@ class HotSwap:
             inference: runs the model.
         """
         self.swaps = self.refused = 0
+        self._as_started = True
         self._node = node
         self._inference = inference
         rebuilding = (name for name in node.settings if not node.table[name].read_only)
@@ -46,8 +47,10 @@ class HotSwap:
             NnPerceptionError: any of this failed.
         """
         node = self._node
-        serves = self._inference.model is not None
-        model = build_model(node.task, node.values(changes), node.settings, serves)
+        # Later than at the start there may be something to protect: this node's model or, in one
+        # process, those of others.
+        trial, self._as_started = not self._as_started, False
+        model = build_model(node.task, node.values(changes), node.settings, trial)
         node.check_model(model)
         return model
 
@@ -75,6 +78,7 @@ class HotSwap:
         node = self._node
         if self._inference.model is None:
             verify_model(node.task, node.values(changes))
+            self._as_started = False
             return
         start = time.perf_counter()
         model = self.build(changes)

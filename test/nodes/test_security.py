@@ -99,9 +99,9 @@ def test_a_node_that_allows_no_changes_keeps_its_model_in_every_state(
     client.wait_for_diagnostics(lambda d: d["model"] == "three" and d["swaps"] == "0")
 
 
-def test_a_network_that_swells_while_it_runs_is_refused_and_the_old_one_serves(
-    start, connect, frame, ask, tmp_path, save_model
-):
+@pytest.fixture
+def swelling_root(tmp_path, save_model):
+    """``three``, and ``swelling``, whose arrays grow while it runs."""
     pytest.importorskip("onnx")
     from nn_perception.bench import bad_graphs
     from nn_perception.bench.bad_bundles import forge
@@ -109,8 +109,27 @@ def test_a_network_that_swells_while_it_runs_is_refused_and_the_old_one_serves(
     save_model(tmp_path / "three", answer=3)
     swelling = save_model(tmp_path / "swelling").path / ONNX_FILE
     forge(swelling.parent, ONNX_FILE, bad_graphs.change(swelling, bad_graphs.swelling))
-    client = connect(start(model="three", model_root=str(tmp_path)))
+    return str(tmp_path)
+
+
+def test_a_network_that_swells_while_it_runs_is_refused_and_the_old_one_serves(
+    start, connect, frame, ask, swelling_root
+):
+    client = connect(start(model="three", model_root=swelling_root))
     successful, reason = client.remote.set_parameter("model", "swelling")
     assert not successful
     assert "trial run" in reason
     assert ask(client, frame()).results[0].class_id == "3"
+
+
+@pytest.mark.parametrize("autostart", [True, False])
+def test_a_network_that_swells_is_not_configured_either(start, connect, swelling_root, autostart):
+    """Other nodes of the process may serve while this one has no model."""
+    node = start(model="three", model_root=swelling_root, autostart=autostart)
+    client = connect(node, connected=False)
+    if autostart:
+        for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP):
+            assert client.remote.change_state(transition)
+    assert client.remote.set_parameter("model", "swelling") == (True, "")
+    assert not client.remote.change_state(Transition.TRANSITION_CONFIGURE)
+    assert "trial run" in node._problem
