@@ -166,7 +166,8 @@ def _stage(
         raise BagError(f"none of {len(skipped)} bag(s) can be used: {reasons}")
     seen: dict[str, str] = {}
     for result in results:
-        other = seen.setdefault(result["sha256"], result["name"])
+        # Of the rows, not of the file: a copy may be compressed, or of the other storage.
+        other = seen.setdefault(result["rows_sha256"], result["name"])
         if other != result["name"]:
             raise DatasetError(
                 f"{result['name']} and {other} are the same recording, expected each once, since "

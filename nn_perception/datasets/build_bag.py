@@ -19,11 +19,12 @@ from nn_perception.datasets.build_settings import PARTS, BuildSettings, kind_of
 from nn_perception.datasets.build_shards import Columns, ShardWriter, file_sha256
 from nn_perception.datasets.build_split import NONE, SplitPlan
 from nn_perception.datasets.build_spool import read_json, write_json
-from nn_perception.errors import BagError, NnPerceptionError
+from nn_perception.errors import BagError, DatasetError, NnPerceptionError
 
-RESULT = "result.json"
+RESULT, ROWS = "result.json", "rows.bin"
 _PLAN_ONLY = ("split", "split_by", "block_s", "guard_s", "jobs", "seed", "skip_damaged", "plots")
 """Settings that matter only after the bags were read."""
+_MOST_BLOCKS = 1_000_000
 
 Int64Array = NDArray[np.int64]
 STAGES: Mapping[str, Callable[..., dict[str, Any]]] = {
@@ -87,6 +88,7 @@ def stage_bag(job: Job, on_bytes: Callable[[int], object] = lambda _: None) -> d
         "key": key,
         "name": job.name,
         "sha256": files_sha256(files),
+        "rows_sha256": file_sha256(job.folder / ROWS),
         "bytes": sum(file.stat().st_size for file in files),
     }
     write_json(job.folder / RESULT, result)
@@ -127,9 +129,20 @@ def _key(job: Job) -> str:
 def count_blocks(
     folder: Path, kind: str, result: Mapping[str, Any], classes: Mapping[str, int], block_s: float
 ) -> Int64Array:
-    """Return how many rows of each class each block of time has, (B, C)."""
+    """Return how many rows of each class each block of time has, (B, C).
+
+    Raises:
+        DatasetError: the stamps span more blocks than any recording.
+    """
     block_ns = round(block_s * 1e9)
     blocks = (result["last_ns"] - result["first_ns"]) // block_ns + 1
+    if blocks > _MOST_BLOCKS:
+        raise DatasetError(
+            f"{result['name']}: stamps from {result['first_ns'] * 1e-9:.1f} to "
+            f"{result['last_ns'] * 1e-9:.1f} s, {blocks:,} blocks of {block_s:g} s, expected "
+            f"{_MOST_BLOCKS:,} at most; was the clock set while it was recorded? Leave those "
+            "messages out with 'ros2 bag convert', or give a longer --block-s"
+        )
     index = np.array([classes[name] for name in result["classes"]], np.int64)
     table = np.zeros((blocks, len(classes)), np.int64)
     for stamps, label in _labelled(folder, kind):

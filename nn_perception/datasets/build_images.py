@@ -126,14 +126,13 @@ def stage_images(
             f"and frames meet by '{labels.how}'); give --labels nearest or hold and a larger "
             "--max-gap-s, or name the right topics with --topic"
         )
-    first, last = (int(rows.read(i, i + 1)["stamp"][0]) for i in (0, len(rows) - 1))
     low, high = pictures.span
     seconds = (high - low) * 1e-9
     return {
         "topics": topics,
         "rows": len(rows),
-        "first_ns": min(low, first),
-        "last_ns": max(high, last),
+        "first_ns": low,
+        "last_ns": high,
         "start_ns": low,
         "labels": labels.how,
         "rates_hz": {"image_raw": (pictures.frames - 1) / seconds if seconds > 0 else 0.0},
@@ -169,7 +168,7 @@ class _Pictures:
         self.rows = Spool(folder / ROWS, ROW)
         self.dropped: Counter[str] = Counter()
         self.frames = 0
-        self.span = (0, 0)
+        self.span = (2**63 - 1, -(2**63))
         self._task, self._prepare, self._labels = task, prepare, labels
         self._settings = settings
         self._channels = 1 if task == "digits" else 3
@@ -183,8 +182,8 @@ class _Pictures:
         times = batch.time_ns if self._labels.by_bag_time else stamps
         found = self._labels.of(times, settings.gap_s("images"), settings.hold_s)
         self.frames += len(batch)
-        low, high = int(stamps.min()), int(stamps.max())
-        self.span = (min(self.span[0] or low, low), max(self.span[1], high))
+        low, high = self.span
+        self.span = (min(low, int(stamps.min())), max(high, int(stamps.max())))
         written = []
         for row, label in enumerate(found.tolist()):
             if label < 0 or (not self._labels.boxes and self._labels.label[label] < 0):

@@ -50,7 +50,7 @@ ROW = np.dtype(
         ("moving", "i1"),
     ]
 )
-_SAMPLE = np.dtype([("stamp", "<i8"), ("gyro", "<f8", (3,)), ("accel", "<f8", (3,))])
+SAMPLE = np.dtype([("stamp", "<i8"), ("gyro", "<f8", (3,)), ("accel", "<f8", (3,))])
 _PAUSE_S = 2.0
 """Where the truth is missing for longer, a piece ends: nothing can be learned there."""
 LEAST_PIECE = 100
@@ -69,7 +69,7 @@ def stage_imu(
     """Write samples and truth into ``folder``; see `build_images.stage_images` for the rest."""
     with BagReader(bag) as reader:
         topics = choose(bag, reader.topics, (_INPUT, _TRUTH), settings.topics)
-        samples = Stream(folder / "samples.bin", _SAMPLE)
+        samples = Stream(folder / "samples.bin", SAMPLE)
         poses = PoseStream(folder / "poses.bin", reader.topics[topics["pose"]].type)
         for batch in reader.batches(list(topics.values())):
             if batch.topic == topics["imu"]:

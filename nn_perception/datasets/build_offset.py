@@ -45,7 +45,8 @@ class Speeds:
         """
         ends = [int(s.read(i, i + 1)["stamp"][0]) for s in (imu, poses) for i in (0, len(s) - 1)]
         _check_overlap(name, ends, limit_s)
-        origin = min(ends)
+        # From where one of them alone can say nothing on, such as from a stamp of zero.
+        origin = max(min(ends), max(ends[0], ends[2]) - round(limit_s * 1e9))
         # Six hours tell the offset; bins of a longer recording would only take memory.
         count = min(int((max(ends) - origin) * 1e-9 / BIN_S) + 1, 8 * _MOST_BINS)
         measured, true = _Bins(count), _Bins(count)
@@ -68,7 +69,7 @@ class _Bins:
         self._sum, self._count = np.zeros(count), np.zeros(count)
 
     def add(self, time_s: Float64Array, values: Float64Array) -> None:
-        inside = time_s < len(self._sum) * BIN_S
+        inside = (time_s >= 0.0) & (time_s < len(self._sum) * BIN_S)
         index = (time_s[inside] / BIN_S).astype(np.int64)
         np.add.at(self._sum, index, values[inside])
         np.add.at(self._count, index, 1.0)

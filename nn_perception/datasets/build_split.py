@@ -47,16 +47,14 @@ class SplitPlan:
         parts = self.parts[bag]
         since = stamp_ns - self.origin_ns[bag]
         block = np.clip(since // self.block_ns, 0, len(parts) - 1)
-        part = parts[block]
-        into = since - block * self.block_ns
+        # Runs of blocks of one part, since a guard may be longer than a block.
+        starts = np.flatnonzero(np.diff(parts, prepend=NONE))
+        run = np.searchsorted(starts, block, side="right") - 1
+        ends = np.append(starts[1:], len(parts))
         half = self.guard_ns // 2
-        before, after = (
-            parts[np.maximum(block - 1, 0)],
-            parts[np.minimum(block + 1, len(parts) - 1)],
-        )
-        close = (before != part) & (into < half)
-        close |= (after != part) & (self.block_ns - into <= half)
-        return np.where(close, NONE, part)
+        close = (run > 0) & (since - starts[run] * self.block_ns < half)
+        close |= (run < len(starts) - 1) & (ends[run] * self.block_ns - since <= half)
+        return np.where(close, NONE, parts[block])
 
 
 def block_length_s(settings: BuildSettings, kind: Kind, total_s: float) -> float:

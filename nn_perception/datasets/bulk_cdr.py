@@ -26,13 +26,14 @@ from nn_perception.datasets.bag_batches import Batch, Int64Array
 from nn_perception.datasets.imu_truth import UNIT_TOLERANCE, WITHOUT_QUATERNION, pose_from_cdr
 from nn_perception.errors import MessageError
 from nn_perception.inertial.cdr import BODY_BYTES, reading_from_cdr
-from nn_perception.inertial.readings import NO_DATA
+from nn_perception.inertial.readings import MAX_ACCEL_M_S2, MAX_RATE_RAD_S, NO_DATA
 
 Float64Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 _HEAD_BYTES = 16
 _RATE, _FORCE = 13 * 8, 25 * 8  # bytes from the orientation of an Imu
+_LIMITS = np.repeat([MAX_RATE_RAD_S, MAX_ACCEL_M_S2], 3)
 _RANGE, _RANGE_BYTES = "sensor_msgs/Range", 4 * 4
 
 
@@ -81,7 +82,9 @@ def imu_rows(batch: Batch) -> Rows:
     fast = heads.plain & (body + BODY_BYTES <= batch.start + batch.size)
     rate, force = (_numbers(batch, body[fast] + at, 4) for at in (_RATE, _FORCE))
     values = np.concatenate([rate[:, :3], force[:, :3]], axis=1)
-    good = np.isfinite(values).all(axis=1) & (rate[:, 3] != NO_DATA) & (force[:, 3] != NO_DATA)
+    # Comparisons with NaN are false: no measurement is without numbers.
+    good = (abs(values) <= _LIMITS).all(axis=1)
+    good &= (rate[:, 3] != NO_DATA) & (force[:, 3] != NO_DATA)
 
     def one(data: bytes) -> tuple[int, tuple[float, ...]]:
         reading = reading_from_cdr(data)

@@ -141,7 +141,8 @@ def imu_messages() -> list[bytes]:
         if index == 7:
             message.angular_velocity.x = float("nan")
         if index == 9:
-            message.linear_acceleration_covariance[0] = -1.0
+            # Not written into the array that is there: all messages share it.
+            message.linear_acceleration_covariance = np.array([-1.0, *[0.0] * 8])
         messages.append(bytes(store.serialize_cdr(message, IMU)))
     messages[11] = bytes(big_endian_imu(imu_message(np.ones(3), np.ones(3), 77, "b"))[0])
     messages[13] = messages[13][:-1]
@@ -153,6 +154,9 @@ def imu_messages() -> list[bytes]:
     huge = bytearray(messages[21])
     huge[12:16] = struct.pack("<I", 2**31)
     messages[21] = bytes(huge)
+    for row, value in ((23, 1e4), (25, 1.001e4), (27, -1e300)):
+        message = imu_message(np.array([0.0, value, 0.0]), np.ones(3), row)
+        messages[row] = bytes(store.serialize_cdr(message, IMU))
     return messages
 
 
@@ -168,7 +172,7 @@ def test_samples_are_those_of_the_reader_of_single_ones():
             kinds.append(error.kind)
     assert list(zip(rows.stamp_ns.tolist(), rows.values.tolist(), strict=True)) == expected
     assert rows.dropped == {kind: kinds.count(kind) for kind in kinds}
-    assert len(set(kinds)) == 3
+    assert len(set(kinds)) == 4
 
 
 def poses(kind: str) -> list[bytes]:

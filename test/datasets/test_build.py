@@ -15,7 +15,13 @@ import pytest
 
 from nn_perception.cli.main import main
 from nn_perception.datasets import build_bag
-from nn_perception.datasets.bag_writer import record_labelled_images
+from nn_perception.datasets.bag_writer import (
+    BagWriter,
+    classification_message,
+    image_message,
+    record_labelled_images,
+)
+from nn_perception.datasets.bags import BagReader
 from nn_perception.datasets.build import build_dataset, find_bags
 from nn_perception.datasets.build_bag import Job, files_sha256, stage_bag
 from nn_perception.datasets.build_settings import PARTS, BuildSettings
@@ -68,6 +74,15 @@ def test_rows_between_two_parts_are_left_out():
     seconds = np.array([0.0, 9.5, 10.5, 18.9, 19.1, 20.5, 21.1, 30.0, 39.0, 99.0])
     parts = plan.part_of(0, 100 + np.round(seconds * 1e9).astype(np.int64))
     assert parts.tolist() == [0, 0, 0, 0, NONE, NONE, 2, 2, 2, 2]
+
+
+def test_a_guard_that_is_longer_than_a_block_keeps_parts_apart():
+    counts = [np.ones((8, 1), int)]
+    plan = replace_parts(plan_split(QUICK, 1.0, [0], counts), [0, 0, 0, 0, 2, 0, 0, 0], 5.0)
+    stamps = np.arange(0, 8_000_000_000, 10_000_000)
+    parts = plan.part_of(0, stamps)
+    assert set(stamps[parts == 0][[0, -1]] / 1e9) == {0.0, 7.99}
+    assert stamps[parts != NONE].tolist() == [s for s in stamps if s < 1.5e9 or s >= 7.5e9]
 
 
 def replace_parts(plan, parts, guard_s):
@@ -167,8 +182,14 @@ def test_damaged_bags_are_refused_or_skipped_by_name(tmp_path, bags):
 def test_the_same_recording_twice_and_a_directory_that_is_there_are_refused(tmp_path, bags):
     copy = tmp_path / "copy.mcap"
     copy.write_bytes(next((bags / "drive_0").glob("*.mcap")).read_bytes())
-    with pytest.raises(DatasetError, match="same recording"):
-        build_dataset([bags / "drive_0", copy], "objects", tmp_path / "set", QUICK)
+    with BagReader(copy) as reader, BagWriter(tmp_path / "converted", "sqlite3") as writer:
+        for name, topic in reader.topics.items():
+            writer.add_topic(name, topic.type)
+        for name, time_ns, data in reader.raw_messages():
+            writer.write_raw(name, time_ns, data)
+    for same in (copy, tmp_path / "converted"):
+        with pytest.raises(DatasetError, match="same recording"):
+            build_dataset([bags / "drive_0", same], "objects", tmp_path / "set", QUICK)
     (tmp_path / "set").mkdir()
     with pytest.raises(DatasetError, match="is there already"):
         build_dataset([bags], "objects", tmp_path / "set", QUICK)
@@ -177,6 +198,20 @@ def test_the_same_recording_twice_and_a_directory_that_is_there_are_refused(tmp_
     assert len(find_bags([bags, bags / "drive_1"])) == 4
     with pytest.raises(DatasetError, match="task 'sounds'"):
         build_dataset([bags], "sounds", tmp_path / "other", QUICK)
+
+
+def test_a_stamp_of_another_age_is_refused_and_fills_no_memory(tmp_path):
+    with BagWriter(tmp_path / "bag") as bag:
+        bag.add_topic("/image_raw", "sensor_msgs/msg/Image")
+        bag.add_topic("/label", "vision_msgs/msg/Classification")
+        for index in range(40):
+            now = 1_700_000_000 * 10**9 + index * 10**8
+            stamp = now if index else 0
+            image = np.full((16, 20, 3), index, np.uint8)
+            bag.write("/image_raw", now, image_message(image, "rgb8", stamp))
+            bag.write("/label", now, classification_message(["a"], [1.0], stamp))
+    with pytest.raises(DatasetError, match=r"bag: stamps from 0.0 to 1700000003.9 s.*clock"):
+        build_dataset([tmp_path / "bag"], "objects", tmp_path / "set", QUICK)
 
 
 def test_a_build_that_was_killed_leaves_nothing_and_goes_on(tmp_path, bags, monkeypatch):
@@ -211,6 +246,32 @@ def test_a_build_that_was_killed_leaves_nothing_and_goes_on(tmp_path, bags, monk
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
     fresh = build_dataset([bags], "objects", tmp_path / "fresh", QUICK)
     assert resumed.manifest == fresh.manifest
+
+
+def test_processes_of_a_build_that_was_killed_end(tmp_path, bags):
+    # Both write to a pipe that they hold open: it ends when the last of them has.
+    code = (
+        "import os, sys, time\n"
+        "from pathlib import Path\n"
+        "from nn_perception.datasets.build_bag import Job\n"
+        "from nn_perception.datasets.build_jobs import run_jobs\n"
+        "from nn_perception.datasets.build_settings import BuildSettings\n"
+        "def wait(job, on_bytes):\n"
+        "    os.write(1, b'begun\\n')\n"
+        "    time.sleep(600)\n"
+        "if __name__ == '__main__':\n"
+        "    settings = BuildSettings(jobs=2)\n"
+        "    bags = [Path(name) for name in sys.argv[1:]]\n"
+        "    jobs = [Job(bag, bag.name, bag, 'objects', settings) for bag in bags]\n"
+        "    run_jobs(wait, jobs, settings, lambda done, total: None)\n"
+    )
+    script = tmp_path / "build.py"
+    script.write_text(code)
+    command = [sys.executable, script, bags / "drive_0", bags / "drive_1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert [child.stdout.readline() for _ in range(2)] == ["begun\n"] * 2
+        os.kill(child.pid, signal.SIGKILL)
+        assert child.stdout.read() == ""
 
 
 def test_rows_of_other_settings_or_of_a_changed_bag_are_not_taken(tmp_path):

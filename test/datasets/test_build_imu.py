@@ -11,9 +11,12 @@ import pytest
 from nn_perception.datasets.bag_types import message_class
 from nn_perception.datasets.bag_writer import BagWriter, header
 from nn_perception.datasets.build import build_dataset
-from nn_perception.datasets.build_imu import cut_segments
+from nn_perception.datasets.build_align import align_imu
+from nn_perception.datasets.build_imu import SAMPLE, cut_segments
 from nn_perception.datasets.build_offset import BIN_S, masked_correlation
 from nn_perception.datasets.build_settings import BuildSettings
+from nn_perception.datasets.build_spool import Spool
+from nn_perception.datasets.build_truth import POSE_ROW
 from nn_perception.datasets.imu_bags import IMU, IMU_TOPIC, imu_message, read_imu_bag, write_imu_bag
 from nn_perception.datasets.imu_data import load_imu_data, training_recordings
 from nn_perception.datasets.imu_simulator import Motion, simulate_imu
@@ -192,6 +195,28 @@ def test_an_earth_frame_with_another_axis_up_is_refused_for_attitude(tmp_path, s
     with pytest.raises(DatasetError, match=r"tilted by 90 degrees.*REP-103"):
         build_dataset([path], "attitude", tmp_path / "set", TEST_ONLY)
     build_dataset([path], "gyro", tmp_path / "set", TEST_ONLY)
+
+
+@pytest.mark.parametrize("first", ["hours of samples before", "a sample at 0", "a pose at 0"])
+def test_a_beginning_without_the_other_sensor_does_not_matter(tmp_path, simulated, first):
+    imu, poses = Spool(tmp_path / "imu", SAMPLE), Spool(tmp_path / "poses", POSE_ROW)
+    if first == "hours of samples before":
+        early = np.zeros(7 * 3600 * 2, SAMPLE)
+        early["stamp"] = 10**18 - 5 * 10**8 * np.arange(len(early), 0, -1)
+        imu.append(early)
+    else:
+        stream = imu if first == "a sample at 0" else poses
+        stream.append(np.zeros(1, stream.dtype))
+    samples = np.zeros(len(simulated.time_s), SAMPLE)
+    samples["stamp"] = 10**18 + np.round(simulated.time_s * 1e9).astype(np.int64)
+    samples["gyro"], samples["accel"] = simulated.gyro_rad_s, simulated.accel_m_s2
+    imu.append(samples)
+    true = np.zeros(len(samples), POSE_ROW)
+    true["stamp"] = samples["stamp"] - 300_000_000
+    true["pose"][:, 3:] = simulated.orientation_xyzw
+    poses.append(true)
+    found = align_imu("bag", imu, poses, BuildSettings())
+    assert found.applied_s == pytest.approx(0.3, abs=1e-3)
 
 
 def test_correlation_with_gaps_is_the_plain_one_over_what_both_know():
