@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import queue
+import sys
 import threading
 import traceback
 from typing import TYPE_CHECKING
@@ -84,10 +85,13 @@ class ControlThread:
                 self._node.autostart()
         except Exception:
             self._report("could not start by itself")
-        # What is there now stays, nearly all of it modules: a full collection that looks through it
-        # stops every thread for 20 to 70 ms.
-        gc.freeze()
+        frozen = 0
         while not self._stop.requested and self._node.context.ok():
+            if frozen != len(sys.modules):
+                # Modules stay; with a model, which may come late, come those of its backend. A full
+                # collection that looks through them stops every thread for 20 to 170 ms.
+                frozen = len(sys.modules)
+                gc.freeze()
             try:
                 self._executor.spin_once(timeout_sec=SPIN_TIMEOUT_S)
             except ExternalShutdownException:

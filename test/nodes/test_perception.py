@@ -4,12 +4,14 @@ import signal
 import subprocess
 import sys
 import threading
+import types
 
 import pytest
 from lifecycle_msgs.msg import Transition
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Imu
 
+from nn_perception.nodes import control as control_module
 from nn_perception.nodes import hot_swap, perception, registry
 from nn_perception.nodes.client import ClassifierClient
 from nn_perception.nodes.control import ControlThread, Stop
@@ -116,6 +118,29 @@ def test_a_slow_start_of_one_holds_up_no_other_node(together, connect, monkeypat
     finally:
         release.set()
     connect(slow_node, connected=False).remote.wait_for_state("active")
+
+
+def test_modules_that_come_with_a_later_model_are_no_work_for_the_collector(
+    together, connect, monkeypatch
+):
+    """As torch does when the first model is configured by hand."""
+    frozen = []
+    monkeypatch.setattr(control_module.gc, "freeze", lambda: frozen.append("late" in sys.modules))
+    (node,) = together(one={"autostart": False})
+    client = connect(node, connected=False)
+    assert client.remote.set_parameter("warn_after_s", 3.0) == (True, "")
+    assert frozen
+    assert not any(frozen)
+
+    def build(*arguments, real=hot_swap.build_model):
+        monkeypatch.setitem(sys.modules, "late", types.ModuleType("late"))
+        return real(*arguments)
+
+    monkeypatch.setattr(hot_swap, "build_model", build)
+    assert client.remote.change_state(Transition.TRANSITION_CONFIGURE)
+    for period_s in (4.0, 5.0):
+        assert client.remote.set_parameter("warn_after_s", period_s) == (True, "")
+    assert frozen.count(True) == 1
 
 
 def test_nodes_with_one_bundle_share_its_network_until_one_swaps(together, connect):
