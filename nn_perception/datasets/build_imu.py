@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nn_perception.datasets.bags import BagReader
 from nn_perception.datasets.build_align import TILTED, Alignment, align_imu
+from nn_perception.datasets.build_offset import no_true_pose
 from nn_perception.datasets.build_settings import BuildSettings
 from nn_perception.datasets.build_spool import Spool
 from nn_perception.datasets.build_truth import (
@@ -180,12 +181,7 @@ def _cut(bag: Path, folder: Path, rows: Spool, gap_s: float, poses: Spool) -> di
         runs.add(known, np.diff(chunk["stamp"], prepend=last) > limit_ns)
         last = int(chunk["stamp"][-1])
     if not runs.known:
-        every_s = float(np.median(np.diff(poses.read(0, 20_000)["stamp"]))) * 1e-9
-        raise DatasetError(
-            f"{bag}: no sample has a true pose: poses come every {every_s:.3g} s, and between "
-            f"poses further apart than {gap_s:g} s no truth is made up; give a larger --max-gap-s "
-            "where poses are smooth enough, or look whether sensor and truth overlap in time"
-        )
+        raise no_true_pose(str(bag), poses, gap_s)
     found = cut_segments(runs.finish(), round(_PAUSE_S / period_s))
     segments = found[found[:, 1] - found[:, 0] >= LEAST_PIECE]
     np.save(folder / SEGMENTS, segments)

@@ -41,7 +41,8 @@ class Speeds:
         """Read samples and poses once, in pieces.
 
         Raises:
-            DatasetError: they have no time in common within offsets of ``limit_s``.
+            DatasetError: they have no time in common within offsets of ``limit_s``, or all poses
+                are further apart than ``gap_s``.
         """
         ends = [int(s.read(i, i + 1)["stamp"][0]) for s in (imu, poses) for i in (0, len(s) - 1)]
         _check_overlap(name, ends, limit_s)
@@ -61,7 +62,19 @@ class Speeds:
             near = (dt > 0.0) & (dt <= gap_s)
             middle = (both["stamp"][1:] - origin) * 1e-9 - dt / 2.0
             true.add(middle[near], angle[near] / dt[near])
+        if not true.filled:
+            raise no_true_pose(name, poses, gap_s)
         return cls(origin, measured.means(), true.means())
+
+
+def no_true_pose(name: str, poses: Spool, gap_s: float) -> DatasetError:
+    """Return the error of a recording whose poses tell the truth at no sample."""
+    every_s = float(np.median(np.diff(poses.read(0, 20_000)["stamp"]))) * 1e-9
+    return DatasetError(
+        f"{name}: no sample has a true pose: poses come every {every_s:.3g} s, and between "
+        f"poses further apart than {gap_s:g} s no truth is made up; give a larger --max-gap-s "
+        "where poses are smooth enough, or look whether sensor and truth overlap in time"
+    )
 
 
 class _Bins:
@@ -73,6 +86,11 @@ class _Bins:
         index = (time_s[inside] / BIN_S).astype(np.int64)
         np.add.at(self._sum, index, values[inside])
         np.add.at(self._count, index, 1.0)
+
+    @property
+    def filled(self) -> bool:
+        """Whether there is anything in any bin."""
+        return bool(self._count.any())
 
     def means(self) -> Float64Array:
         with np.errstate(invalid="ignore"):

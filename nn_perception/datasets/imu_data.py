@@ -19,6 +19,7 @@ from nn_perception.datasets.imu_simulated import (
 from nn_perception.datasets.recorded import LEARNED, is_dataset
 from nn_perception.datasets.recorded_sequences import load_recorded_imu
 from nn_perception.datasets.sources import find_sources, in_order_of_name, is_bag, naming
+from nn_perception.errors import DatasetError
 
 LOGGER = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def load_imu_data(path: Path) -> list[ImuSequence]:
     if str(path) == SIMULATED and not Path(path).exists():
         return simulated_recordings(TEST_SEEDS)
     if is_dataset(path):
-        return load_recorded_imu(path, ("test",))
+        return _in_motion(path, load_recorded_imu(path, ("test",)))
     found = [sequence for source in find_imu_sources(path) for sequence in _read(source)]
     return in_order_of_name(found, path)
 
@@ -81,6 +82,21 @@ def find_imu_sources(path: Path) -> list[Path]:
         DatasetError: nothing is there.
     """
     return find_sources(path, lambda child: child.suffix == ".npz", _EXPECTED)
+
+
+def _in_motion(path: Path, pieces: list[ImuSequence]) -> list[ImuSequence]:
+    """Leave out pieces that lie wholly in a rest: evaluations count samples in motion alone."""
+    found = [
+        piece
+        for piece in pieces
+        if piece.movement is None or (piece.movement & piece.has_truth).sum() > 1
+    ]
+    if not found:
+        raise DatasetError(
+            f"{path}: nothing moves in the part test; build it again with another --seed, or a "
+            "longer --block-s"
+        )
+    return found
 
 
 def _read(source: Path) -> list[ImuSequence]:

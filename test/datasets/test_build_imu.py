@@ -165,6 +165,7 @@ def test_what_cannot_be_aligned_is_told(tmp_path, simulated):
     cases = (
         (still, {}, TEST_ONLY, r"cannot be observed.*--offset 0"),
         (simulated, {"offset_s": 5000.0}, TEST_ONLY, r"no overlap.*--max-offset-s"),
+        (simulated, {"every": 10}, TEST_ONLY, r"every 0\.1 s.*--max-gap-s"),
         (
             simulated,
             {"every": 10, "offset_s": 0.003},
@@ -231,6 +232,18 @@ def test_correlation_with_gaps_is_the_plain_one_over_what_both_know():
         both = np.isfinite(x) & np.isfinite(y)
         assert value == pytest.approx(np.corrcoef(x[both], y[both])[0, 1], abs=1e-9)
     assert BIN_S == 0.02
+
+
+def test_pieces_in_a_rest_are_not_evaluated(tmp_path, simulated):
+    for name, still in (("some", simulated.time_s < 30.0), ("all", simulated.time_s >= 0.0)):
+        write_imu_bag(replace(simulated, movement=~still), tmp_path / name)
+        settings = replace(TEST_ONLY, block_s=10.0, split=(50, 0, 50))
+        build_dataset([tmp_path / name], "gyro", tmp_path / f"{name}_set", settings)
+    found = load_imu_data(tmp_path / "some_set")
+    assert found
+    assert all(piece.movement.any() for piece in found)
+    with pytest.raises(DatasetError, match="nothing moves in the part test"):
+        load_imu_data(tmp_path / "all_set")
 
 
 def test_segments_begin_and_end_with_the_truth():
