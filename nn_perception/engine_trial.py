@@ -20,6 +20,7 @@ from typing import Any
 from nn_perception.bundle import Bundle, BundleConfig
 from nn_perception.config import from_mapping, to_mapping
 from nn_perception.errors import BundleError, NnPerceptionError
+from nn_perception.signal_names import signal_name
 
 TIMEOUT_S = 10.0
 MEMORY_BYTES = 1 << 30
@@ -108,12 +109,7 @@ def _run(data: bytes, name: str, timeout_s: float) -> subprocess.CompletedProces
 
 
 def _ending(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"signal {signal.Signals(-code).name}"
-    except ValueError:
-        return f"signal {-code}"
+    return f"exit code {code}" if code >= 0 else signal_name(-code)
 
 
 def main() -> int:

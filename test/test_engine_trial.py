@@ -89,7 +89,7 @@ def test_time_that_only_the_run_needs(with_graph):
         nodes.append(helper.make_node("MatMul", [f"p{turn}", name], [f"q{turn}"]))
         name = f"q{turn}"
     nodes.append(helper.make_node("Identity", [name], ["y"]))
-    with pytest.raises(BundleError, match=r"trial run (within|by signal)"):
+    with pytest.raises(BundleError, match=r"trial run (within|by SIG)"):
         try_network(with_graph(nodes), timeout_s=2.0)
 
 
@@ -107,7 +107,7 @@ def test_a_crash_of_the_runtime_is_a_refusal(with_graph, monkeypatch):
         return real([words[0], "-c", code], **arguments)
 
     monkeypatch.setattr(subprocess, "run", crash)
-    with pytest.raises(BundleError, match="by signal SIGSEGV"):
+    with pytest.raises(BundleError, match="by SIGSEGV"):
         try_network(load_bundle(shipped_model("uwb_drone")))
     assert engine_trial._passed == {}
 

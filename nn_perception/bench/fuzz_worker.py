@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import signal
 import subprocess
 import sys
 import time
@@ -18,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from nn_perception.signal_names import signal_name
 
 MAX_ADDRESS_BYTES = 8 << 30
 """Of the worker; an input that wants more gets a MemoryError, which is a finding."""
@@ -87,7 +88,7 @@ def _watch_one(
     if done is None:  # it did not come to its end
         index = int.from_bytes(at.read_bytes(), "little")
         code = process.returncode
-        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        name = signal_name(-code) if code < 0 else f"exit code {code}"
         outcome.found(index, f"no end within {hang_s:g} s" if hung else f"crash: {name}")
         outcome.cases += index + 1 - first
         return index + 1

@@ -16,6 +16,7 @@ from typing import Any
 
 from nn_perception.jobs.files import JobError
 from nn_perception.jobs.progress import ERROR, ProgressReader
+from nn_perception.signal_names import signal_name
 
 TERMINATE_S = 0.4
 """Time between SIGTERM and SIGKILL."""
@@ -48,7 +49,7 @@ class Ended:
         if self.error:
             return self.error
         if self.code < 0:
-            name = signal.Signals(-self.code).name
+            name = signal_name(-self.code)
             memory = " (out of memory?)" if -self.code == signal.SIGKILL else ""
             text = f"the training process was killed by {name}{memory}"
         else:

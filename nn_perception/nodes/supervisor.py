@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nn_perception.nodes.process import on_stop_signals, spawn
+from nn_perception.signal_names import signal_name
 
 # A node that is asked to end gives its callbacks 30 s.
 STOP_TIMEOUT_S = 35.0
@@ -100,7 +101,7 @@ class Supervisor:
         return int(self._failed)
 
     def _on_signal(self, number: int, _: object) -> None:
-        self._events.put(_StopRequest(signal.Signals(number).name))
+        self._events.put(_StopRequest(signal_name(number)))
 
     def _start(self, name: str) -> None:
         process = spawn(self._commands[name], self._environment, subprocess.PIPE)
@@ -199,4 +200,4 @@ class Supervisor:
 def _ending(code: int) -> str:
     if code >= 0:
         return f"ended with exit code {code}"
-    return f"was ended by {signal.Signals(-code).name}"
+    return f"was ended by {signal_name(-code)}"

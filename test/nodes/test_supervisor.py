@@ -88,6 +88,15 @@ def test_the_end_of_a_session_does_not_end_what_nohup_started(supervise, monkeyp
     assert "SIGHUP" not in out
 
 
+def test_one_that_a_real_time_signal_ends_is_named(supervise):
+    """Python has no names for these."""
+    number = signal.SIGRTMIN + 3
+    code = f"import os; os.kill(os.getpid(), {number})"
+    out, err = supervise(programs={"a": waits(), "b": code}).communicate()
+    assert err == ""
+    assert f"b was ended by signal {number}" in out
+
+
 def test_one_that_dies_stops_the_others_and_is_named(supervise):
     code = "import sys; print(*range(20000), sep='\\n', flush=True); sys.exit(7)"
     process = supervise(programs={"a": waits(), "b": code})
