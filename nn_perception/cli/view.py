@@ -59,10 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the recording, and show it when asked to."""
     from nn_perception.cli.common import parse_settings, parse_topics
     from nn_perception.progress import progress_bar
+    from nn_perception.viewing.bags import bag_name
     from nn_perception.viewing.view import SUFFIX, ViewSettings, view_bags
     from nn_perception.viewing.viewer import open_viewer
 
-    out = arguments.out or Path(f"{arguments.bags[0].stem}{SUFFIX}")
+    out = arguments.out or Path(f"{bag_name(arguments.bags[0])}{SUFFIX}")
     settings = ViewSettings(
         topics=tuple(topic for topic in arguments.topic if "=" not in topic),
         inputs=parse_topics([topic for topic in arguments.topic if "=" in topic]),

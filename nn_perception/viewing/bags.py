@@ -198,6 +198,11 @@ def named_topics(wanted: Iterable[str], bags: Sequence[BagReader]) -> list[str]:
     return found
 
 
+def bag_name(path: Path) -> str:
+    """Return the name of a bag, of ``.`` as well."""
+    return path.resolve().name.removesuffix(".mcap").removesuffix(".db3")
+
+
 def groups_of(paths: Sequence[Path]) -> list[str]:
     """Return what tells the bags apart: nothing for one, else their names, made unique.
 
@@ -208,7 +213,7 @@ def groups_of(paths: Sequence[Path]) -> list[str]:
         raise ConfigError("a bag is named twice; name each once")
     if len(paths) == 1:
         return [""]
-    names = [path.name.removesuffix(".mcap").removesuffix(".db3") for path in paths]
+    names = [bag_name(path) for path in paths]
     return [
         name if names.count(name) == 1 else f"{name}_{number}" for number, name in enumerate(names)
     ]

@@ -60,6 +60,13 @@ def test_says_what_is_shown_and_names_the_file_after_the_bag(view, bag, tmp_path
     assert verified(tmp_path / "pictures.rrd").returncode == 0
 
 
+def test_a_bag_is_named_by_its_directory_whatever_it_is_called(view, bag, monkeypatch):
+    bag = bag.rename(bag.with_name("drive_1.5"))
+    assert "recording  drive_1.5.rrd" in view(bag).out
+    monkeypatch.chdir(bag)
+    assert "recording  drive_1.5.rrd" in view(".").out
+
+
 def test_leaves_nothing_half_and_replaces_what_is_whole(view, bag, tmp_path):
     out = tmp_path / "made" / "it.rrd"
     assert view(bag, "--out", out).code == 0
