@@ -27,9 +27,10 @@ up across gaps. Look at DIR/summary.html before you train.
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     from nn_perception.cli.common import add_json_argument
-    from nn_perception.datasets.build_settings import BuildSettings
+    from nn_perception.datasets.build_settings import BLOCK_S, GUARD_S, MAX_GAP_S, BuildSettings
 
     default = BuildSettings()
+    block, gap = BLOCK_S, MAX_GAP_S
     parser.add_argument("bags", nargs="+", type=Path, metavar="BAG")
     parser.add_argument("--task", required=True, metavar="T", help="see 'nn-perception tasks'")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="to be made")
@@ -43,10 +44,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--split-by", default=default.split_by, metavar="time|bag")
     seconds = (
-        ("--block-s", "length of the blocks of time (default 10; IMU 60; ranges 30)"),
-        ("--guard-s", "left out between blocks of different parts (default 1)"),
-        ("--max-gap-s", "no truth between poses further apart (default 0.03; ranges 0.2); "
-         "pictures: how far a label may be from its frame (0.05)"),
+        ("--block-s", "length of the blocks of time, shorter in short recordings "
+         f"(default {block['images']:g}; IMU {block['imu']:g}; ranges {block['uwb']:g})"),
+        ("--guard-s", "left out between blocks of different parts, by default a tenth of a block "
+         f"at most (default {GUARD_S:g})"),
+        ("--max-gap-s", f"no truth between poses further apart (default {gap['imu']:g}; ranges "
+         f"{gap['uwb']:g}); pictures: how far a label may be from its frame ({gap['images']:g})"),
         ("--max-offset-s", f"largest offset of the clocks (default {default.max_offset_s:g})"),
         ("--hold-s", f"longest time that a label holds (default {default.hold_s:g})"),
     )  # fmt: skip
