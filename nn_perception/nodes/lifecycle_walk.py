@@ -18,7 +18,6 @@ from rclpy.node import Node, NodeNameNonExistentError
 from nn_perception.nodes.remote import RemoteNode
 
 UNCONFIGURED, INACTIVE, ACTIVE, FINALIZED = "unconfigured", "inactive", "active", "finalized"
-STATES = (UNCONFIGURED, INACTIVE, ACTIVE, FINALIZED)
 
 GOALS: Mapping[tuple[str, int], str] = MappingProxyType(
     {
