@@ -8,6 +8,9 @@ PIP_ARGS ?=
 ARGS ?=
 PYTEST_ARGS ?=
 
+# A file's tests stay in one process: they share what is dear to set up.
+PARALLEL := -n 2 --dist loadfile
+
 VENV := .venv
 VENV_JAZZY := .venv-jazzy
 VENV_NOROS := .venv-noros
@@ -81,17 +84,18 @@ lint: venv  ## ruff and mypy
 	$(VENV)/bin/mypy
 
 test: lint  ## ruff, mypy and all tests
-	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
 test-jazzy: $(VENV_JAZZY)/.installed  ## the node tests against ROS 2 Jazzy
 	$(VENV_JAZZY)/bin/python -c 'from importlib.metadata import version as v; \
 	assert v("ros-rclpy").startswith("7."), v("ros-rclpy"); print("rclpy", v("ros-rclpy"), "(Jazzy)")'
-	$(VENV_JAZZY)/bin/python -m pytest $(PYTEST_ARGS) test/nodes
+	OMP_NUM_THREADS=1 $(VENV_JAZZY)/bin/python -m pytest $(PARALLEL) $(PYTEST_ARGS) test/nodes
 
 test-noros: $(VENV_NOROS)/.installed  ## everything but the nodes, where no ROS is installed
 	$(VENV_NOROS)/bin/python -c 'from importlib.util import find_spec; \
 	assert find_spec("rclpy") is None, find_spec("rclpy"); print("rclpy is not installed")'
-	OMP_NUM_THREADS=1 $(VENV_NOROS)/bin/python -m pytest -n 2 $(PYTEST_ARGS) --ignore=test/nodes -m "not ros"
+	OMP_NUM_THREADS=1 $(VENV_NOROS)/bin/python -m pytest $(PARALLEL) $(PYTEST_ARGS) --ignore=test/nodes \
+	-m "not ros and not long"
 
 colcon: venv  ## colcon build in a temporary workspace, then look the executable up as ros2 run does
 	PYTHON="$(PYTHON)" tools/colcon_build.sh

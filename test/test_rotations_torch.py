@@ -209,6 +209,7 @@ class Everyday(torch.nn.Module):
         )
 
 
+@pytest.mark.long
 def test_networks_with_rotations_inside_export_to_onnx(tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

@@ -101,6 +101,7 @@ def test_outliers_are_in_the_robust_figures_alone():
     assert all(math.isnan(value) for value in empty.values())
 
 
+@pytest.mark.long
 def test_an_exact_model_makes_positions_as_good_as_without_a_bias(exact, uwb):
     long = {"duration_s": 30.0, "tags": 2, "anchors": 8}
     figures = evaluated(exact, simulate_uwb(1, **long))["position_rmse_m"]

@@ -75,6 +75,7 @@ def test_score_of_gyroscopes_is_the_mean_of_recordings(monkeypatch):
     check_mean("gyro", open_pipeline(shipped_model("gyro")))
 
 
+@pytest.mark.long
 def test_score_of_ranges_is_that_of_the_learned_correction(monkeypatch, make_uwb_bundle):
     from nn_perception.datasets import uwb_data
     from nn_perception.datasets.uwb_simulated import simulated_uwb

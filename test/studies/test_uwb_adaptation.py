@@ -30,6 +30,7 @@ def run(capsys, *words):
     return code, captured.out, captured.err
 
 
+@pytest.mark.long
 def test_a_simulated_run_judges_all_ways_on_the_same_rest(capsys, tmp_path):
     words = (*WORDS, "--out", tmp_path / "out", "--json", "-")
     code, out, err = run(capsys, *words)

@@ -126,6 +126,7 @@ def trained(tmp_path_factory):
     return root
 
 
+@pytest.mark.long
 def test_a_bundle_with_background_knows_what_it_was_not_taught(trained):
     bundle = load_bundle(trained / "with")
     assert bundle.labels == tuple("0123456789")

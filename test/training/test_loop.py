@@ -234,6 +234,7 @@ def script(tmp_path, run, **changes):
     return path, out
 
 
+@pytest.mark.long
 def test_two_processes_give_what_one_gives(tmp_path):
     """DistributedDataParallel over gloo, started by torchrun, on the same global batches."""
     path, out = script(tmp_path, tmp_path / "run", epochs=2)
@@ -246,6 +247,7 @@ def test_two_processes_give_what_one_gives(tmp_path):
         torch.testing.assert_close(both[name], value, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 def test_killed_process_resumes_exactly(tmp_path):
     """SIGKILL in the middle of a run, then the same command again."""
     path, out = script(tmp_path, tmp_path / "run", epochs=60)

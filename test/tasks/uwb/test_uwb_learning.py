@@ -99,6 +99,7 @@ def test_the_bundle_is_what_a_robot_runs(flight, tmp_path):
     }
 
 
+@pytest.mark.long
 def test_the_seed_decides_the_bundle(flight, tmp_path):
     ids = [
         train_task("uwb", config(2, seed), data=None, out=tmp_path / name).bundle.id
