@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     functions = {name: bench.load(name) for name in names}
     arguments.work.mkdir(parents=True, exist_ok=True)
     settings = bench.BenchSettings(
-        work=arguments.work,
+        work=arguments.work.resolve(),  # links and processes elsewhere name it, too
         data=arguments.data,
         model=arguments.model,
         seeds=arguments.seeds,
