@@ -3,17 +3,16 @@
 A bag is read once, in pieces, into rows on disk (`build_images`, `build_imu`, `build_uwb`), one
 process for each bag. When all are read the blocks of time are divided among the parts, and the rows
 go into Parquet files. All that happens in a hidden directory beside the data set, which gets its
-name at the very end; a build that was killed goes on with the bags that it had read.
+name at the very end; a build that was killed, or ended by an error, goes on with the bags that it
+had read.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -33,6 +32,7 @@ from nn_perception.datasets.build_bag import (
 )
 from nn_perception.datasets.build_duplicates import near_duplicates
 from nn_perception.datasets.build_jobs import run_jobs
+from nn_perception.datasets.build_place import BAGS, DATASET, workplace
 from nn_perception.datasets.build_settings import PARTS, BuildSettings, Kind, kind_of
 from nn_perception.datasets.build_shards import file_sha256, require_pyarrow
 from nn_perception.datasets.build_split import SplitPlan, block_length_s, plan_split
@@ -75,10 +75,10 @@ def build_dataset(
     found = find_bags(bags)
     if out.exists():
         raise DatasetError(f"{out}: is there already; remove it or give another directory")
-    with _workplace(out) as place:
-        jobs = _jobs(found, place / "bags", task, settings)
+    with workplace(out) as place:
+        jobs = _jobs(found, place / BAGS, task, settings)
         results, skipped = _stage(jobs, settings, on_progress)
-        target = place / "dataset"
+        target = place / DATASET
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir()
         manifest = _write(target, kind, task, jobs, results, settings)
@@ -109,32 +109,6 @@ def find_bags(paths: Sequence[Path]) -> list[Path]:
     if not unique:
         raise BagError(f"no bag was given, {expected}")
     return unique
-
-
-@contextmanager
-def _workplace(out: Path) -> Iterator[Path]:
-    """Give the hidden directory beside the data set, to one build at a time."""
-    place = out.with_name(f".{out.name}.building")
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        with (place / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise DatasetError(
-                    f"{out}: another process builds it; wait for it, or give another directory"
-                ) from error
-            try:
-                yield place
-            except Exception:  # an error that the next build would meet too; not a kill
-                shutil.rmtree(place, ignore_errors=True)
-                raise
-            shutil.rmtree(place, ignore_errors=True)
-    except OSError as error:
-        raise DatasetError(
-            f"{out}: cannot be written ({error.strerror or error}); make room, or give another "
-            "directory"
-        ) from error
 
 
 def _jobs(bags: Sequence[Path], folder: Path, task: str, settings: BuildSettings) -> list[Job]:

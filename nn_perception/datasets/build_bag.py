@@ -19,7 +19,7 @@ from nn_perception.datasets.build_settings import PARTS, BuildSettings, kind_of
 from nn_perception.datasets.build_shards import Columns, ShardWriter, file_sha256
 from nn_perception.datasets.build_split import NONE, SplitPlan
 from nn_perception.datasets.build_spool import read_json, write_json
-from nn_perception.errors import BagError, DatasetError, NnPerceptionError
+from nn_perception.errors import BagError, DatasetError
 
 RESULT, ROWS = "result.json", "rows.bin"
 _PLAN_ONLY = ("split", "split_by", "block_s", "guard_s", "jobs", "seed", "skip_damaged", "plots")
@@ -72,7 +72,7 @@ def stage_bag(job: Job, on_bytes: Callable[[int], object] = lambda _: None) -> d
     """
     key = _key(job)
     if (job.folder / RESULT).is_file():
-        before = read_json(job.folder / RESULT)
+        before = _staged_before(job.folder / RESULT)
         if before.get("key") == key:
             on_bytes(before["bytes"])
             return before
@@ -80,7 +80,7 @@ def stage_bag(job: Job, on_bytes: Callable[[int], object] = lambda _: None) -> d
     job.folder.mkdir(parents=True)
     try:
         result = STAGES[kind_of(job.task)](job.bag, job.folder, job.task, job.settings, on_bytes)
-    except NnPerceptionError:
+    except Exception:
         shutil.rmtree(job.folder, ignore_errors=True)
         raise
     files = data_files(job.bag)
@@ -93,6 +93,13 @@ def stage_bag(job: Job, on_bytes: Callable[[int], object] = lambda _: None) -> d
     }
     write_json(job.folder / RESULT, result)
     return result
+
+
+def _staged_before(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path)
+    except ValueError:  # the power went before it was on the disk
+        return {}
 
 
 def data_files(bag: Path) -> list[Path]:
@@ -131,6 +138,9 @@ def count_blocks(
 ) -> Int64Array:
     """Return how many rows of each class each block of time has, (B, C).
 
+    Of inertial samples, rest and motion are counted as two classes: a part of rests alone could
+    not be evaluated, and one without any rest is easier or harder than the others.
+
     Raises:
         DatasetError: the stamps span more blocks than any recording.
     """
@@ -144,7 +154,9 @@ def count_blocks(
             "messages out with 'ros2 bag convert', or give a longer --block-s"
         )
     index = np.array([classes[name] for name in result["classes"]], np.int64)
-    table = np.zeros((blocks, len(classes)), np.int64)
+    if kind == "imu":
+        index = np.arange(2)
+    table = np.zeros((blocks, max(len(classes), len(index))), np.int64)
     for stamps, label in _labelled(folder, kind):
         block = np.clip((stamps - result["first_ns"]) // block_ns, 0, blocks - 1)
         np.add.at(table, (block, index[label]), 1)
@@ -156,8 +168,8 @@ def _labelled(folder: Path, kind: str) -> Iterator[tuple[Int64Array, Int64Array]
         for rows in build_images.picture_rows(folder):
             yield rows["stamp"].astype(np.int64), rows["label"].astype(np.int64)
         return
-    for stamps, label, _, _ in CHUNKS[kind](folder):
-        yield stamps, label
+    for stamps, label, _, columns in CHUNKS[kind](folder):
+        yield stamps, (columns["moving"] > 0).astype(np.int64) if kind == "imu" else label
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def stage_imu(
 
 def _told(reader: BagReader) -> tuple[StampedRows, float]:
     """Return phases of movement and the sensor's delay, where the bag tells them."""
-    moving, delay_s = StampedRows(), 0.0
+    moving, delay_s, state = StampedRows(), 0.0, False
     known = {MOVING_TOPIC: BOOL, DELAY_TOPIC: FLOAT}
     wanted = [
         name
@@ -125,7 +125,9 @@ def _told(reader: BagReader) -> tuple[StampedRows, float]:
         return moving, delay_s
     for name, time_ns, message in reader.messages(wanted):
         if reader.topics[name].type == BOOL:
-            moving.add(time_ns, (float(message.data),))
+            if not moving.stamps or message.data != state:
+                moving.add(time_ns, (float(message.data),))
+                state = message.data
         else:
             delay_s = float(message.data)
     return moving, delay_s

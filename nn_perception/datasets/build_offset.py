@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_perception.datasets.build_spool import Spool
+from nn_perception.datasets.build_spool import CHUNK, Spool
 from nn_perception.datasets.imu_resampling import Float64Array
 from nn_perception.errors import DatasetError
 from nn_perception.rotations import quat_distance
@@ -50,9 +50,11 @@ class Speeds:
         origin = max(min(ends), max(ends[0], ends[2]) - round(limit_s * 1e9))
         # Six hours tell the offset; bins of a longer recording would only take memory.
         count = min(int((max(ends) - origin) * 1e-9 / BIN_S) + 1, 8 * _MOST_BINS)
-        measured, true = _Bins(count), _Bins(count)
+        measured = _Bins(count)
         for rows in imu.chunks():
             measured.add((rows["stamp"] - origin) * 1e-9, np.linalg.norm(rows["gyro"], axis=1))
+        turning = measured.means()
+        true = _Bins(count)
         last = poses.read(0, 1)
         for rows in poses.chunks():
             both = np.concatenate([last, rows])
@@ -64,7 +66,7 @@ class Speeds:
             true.add(middle[near], angle[near] / dt[near])
         if not true.filled:
             raise no_true_pose(name, poses, gap_s)
-        return cls(origin, measured.means(), true.means())
+        return cls(origin, turning, true.means())
 
 
 def no_true_pose(name: str, poses: Spool, gap_s: float) -> DatasetError:
@@ -79,13 +81,13 @@ def no_true_pose(name: str, poses: Spool, gap_s: float) -> DatasetError:
 
 class _Bins:
     def __init__(self, count: int) -> None:
-        self._sum, self._count = np.zeros(count), np.zeros(count)
+        self._sum, self._count = np.zeros(count), np.zeros(count, np.uint32)
 
     def add(self, time_s: Float64Array, values: Float64Array) -> None:
         inside = (time_s >= 0.0) & (time_s < len(self._sum) * BIN_S)
         index = (time_s[inside] / BIN_S).astype(np.int64)
         np.add.at(self._sum, index, values[inside])
-        np.add.at(self._count, index, 1.0)
+        np.add.at(self._count, index, 1)
 
     @property
     def filled(self) -> bool:
@@ -93,21 +95,26 @@ class _Bins:
         return bool(self._count.any())
 
     def means(self) -> Float64Array:
-        with np.errstate(invalid="ignore"):
-            return _filled(self._sum / np.where(self._count > 0, self._count, np.nan))
+        """Return the mean of each bin, computed in place: six hours are many bins."""
+        means, self._sum = self._sum, np.zeros(0)
+        means[self._count == 0] = np.nan
+        np.divide(means, self._count, out=means, where=self._count > 0)
+        _fill(means)
+        return means
 
 
-def _filled(values: Float64Array) -> Float64Array:
+def _fill(values: Float64Array) -> None:
     """Fill short gaps by lines: a slow stream does not reach every bin."""
     known = np.flatnonzero(np.isfinite(values))
     if len(known) < 2:
-        return values
-    every = np.arange(len(values))
-    filled = np.interp(every, known, values[known])
-    after = np.clip(np.searchsorted(known, every), 1, len(known) - 1)
-    width = known[after] - known[after - 1]
-    inside = (every >= known[0]) & (every <= known[-1]) & (width * BIN_S <= 0.25)
-    return np.where(inside | np.isfinite(values), filled, np.nan)
+        return
+    given = values[known]
+    missing = np.flatnonzero(np.isnan(values[known[0] : known[-1]])) + known[0]
+    for start in range(0, len(missing), CHUNK):
+        empty = missing[start : start + CHUNK]
+        after = np.searchsorted(known, empty)
+        short = (known[after] - known[after - 1]) * BIN_S <= 0.25
+        values[empty[short]] = np.interp(empty[short], known, given)
 
 
 def coarse_offset(name: str, speeds: Speeds, limit_s: float) -> tuple[float, float, Curve]:

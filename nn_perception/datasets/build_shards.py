@@ -37,6 +37,11 @@ def require_pyarrow() -> Any:
         ) from error
 
 
+def release_memory() -> None:
+    """Give back what Arrow keeps for its next arrays; it keeps more the more there were."""
+    require_pyarrow().default_memory_pool().release_unused()
+
+
 def arrow_type(name: str) -> Any:
     """Return the type of a name such as ``float64``, ``binary`` or ``list[float32,4]``."""
     arrow = require_pyarrow()

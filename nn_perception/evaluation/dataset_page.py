@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_perception.datasets.build_settings import PARTS
+from nn_perception.datasets.build_shards import release_memory
 from nn_perception.datasets.build_summary import alignment_text, unit
 from nn_perception.datasets.imu import ImuSequence
 from nn_perception.datasets.recorded import open_shards, read_manifest
@@ -25,11 +27,10 @@ from nn_perception.evaluation.html_page import Report
 from nn_perception.rotations import quat_distance
 
 STEM = "summary"
-Place = tuple[str, NDArray[np.float64]]
-"""Part, and (N, 4) minutes, x, y, z."""
 _COLUMNS = 12
 _SHOWN_POINTS = 20_000
-_MOST_ERRORS = 200
+_SHOWN_ERRORS = 200_000
+"""Of all anchors together, however long the recordings are."""
 _SPEED_S = 20.0
 _MOST_CURVES = 6
 
@@ -107,15 +108,15 @@ def _fill(found: dict[str, list[NDArray[np.uint8]]], classes: Any, groups: Any, 
 
 def _add_imu(report: Report, path: Path, manifest: Mapping[str, Any]) -> None:
     _add_curves(report, manifest, "correlation of the speeds of rotation")
-    places: list[Place] = []
-    shown: ImuSequence | None = None
     first = manifest["sources"][0]
-    for source, part, metadata, rows in row_groups(path, "imu", _there(manifest)):
+    track = Track(first)
+    shown: ImuSequence | None = None
+    for source, part, metadata, rows in _groups(path, manifest):
         one = rows["piece"] == rows["piece"][len(rows["piece"]) // 2]
         if (shown is None or shown.duration_s < _SPEED_S) and np.count_nonzero(one) > 1:
             shown = imu_sequence(source, part, metadata, {n: v[one] for n, v in rows.items()})
         if source == first["name"]:
-            places += _thinned(rows, part, first)
+            track.add(part, rows)
     if shown is not None:
         report.figure(
             "Speed of rotation of sensor and truth",
@@ -123,33 +124,34 @@ def _add_imu(report: Report, path: Path, manifest: Mapping[str, Any]) -> None:
             f"Some seconds of {shown.name}, as the data set has them: both lie on each other where "
             "clocks are aligned and the truth is of this sensor.",
         )
-    report.figure(f"Where the body was: {first['name']}", plots.plot_trajectories(places))
+    report.figure(f"Where the body was: {first['name']}", plots.plot_trajectories(track.lines))
 
 
 def _add_uwb(report: Report, path: Path, manifest: Mapping[str, Any]) -> None:
     _add_curves(report, manifest, "mean difference of ranges, m")
-    places: list[Place] = []
-    errors: dict[str, list[NDArray[np.float64]]] = {}
-    anchors: NDArray[np.float64] | None = None
     first = manifest["sources"][0]
-    for source, part, metadata, rows in row_groups(path, "uwb", _there(manifest)):
+    track = Track(first)
+    errors: dict[str, Values] = {}
+    anchors: NDArray[np.float64] | None = None
+    step = max(1, sum(source["rows"] for source in manifest["sources"]) // _SHOWN_ERRORS)
+    for source, part, metadata, rows in _groups(path, manifest):
         piece = uwb_sequence(source, part, metadata, rows)
         good = ~piece.outlier & piece.has_truth
         for index, name in enumerate(piece.anchors):
-            own = piece.error_m[good & (piece.anchor == index)]
-            step = max(1, len(own) // _MOST_ERRORS)
-            errors.setdefault(name, []).append(own[::step])
+            own = np.flatnonzero(good & (piece.anchor == index))[::step]
+            errors.setdefault(name, Values()).add(piece.error_m[own])
         if source == first["name"]:
-            places += _thinned(rows, part, first)
+            track.add(part, rows)
             anchors = np.array([anchor.position_m for anchor in piece.anchors.values()])
-    pooled = {name: np.concatenate(own) for name, own in errors.items() if sum(map(len, own))}
+    pooled = {name: own.array() for name, own in errors.items() if len(own.array())}
     if pooled:
         report.figure(
             "Errors of the ranges of each anchor",
             plots.plot_residuals(pooled),
             "Without outliers. A histogram of two peaks may be two tags, or an anchor that moved.",
         )
-    report.figure(f"Where the body was: {first['name']}", plots.plot_trajectories(places, anchors))
+    picture = plots.plot_trajectories(track.lines, anchors)
+    report.figure(f"Where the body was: {first['name']}", picture)
 
 
 def _add_curves(report: Report, manifest: Mapping[str, Any], label: str) -> None:
@@ -163,18 +165,65 @@ def _add_curves(report: Report, manifest: Mapping[str, Any], label: str) -> None
             )
 
 
-def _there(manifest: Mapping[str, Any]) -> list[str]:
-    return [part for part in PARTS if manifest["parts"][part]["rows"]]
+def _groups(
+    path: Path, manifest: Mapping[str, Any]
+) -> Iterator[tuple[str, str, Mapping[str, Any], Columns]]:
+    """Iterate over `row_groups` of all parts; what Arrow holds back of each is given up."""
+    there = [part for part in PARTS if manifest["parts"][part]["rows"]]
+    for group in row_groups(path, manifest["kind"], there):
+        yield group
+        release_memory()
 
 
-def _thinned(rows: Columns, part: str, source: Mapping[str, Any]) -> list[Place]:
-    """Return minutes, x, y, z of some rows of each piece; a gap in the truth breaks the line."""
-    minutes = (rows["stamp_ns"] - source["first_ns"]) / 60e9
-    columns = np.stack([minutes, *(rows[f"position_{axis}"] for axis in "xyz")], axis=1)
-    cuts = np.flatnonzero(np.diff(rows["piece"])) + 1
-    # All together no more points than a picture can show, however long the recording is.
-    step = max(1, source["rows"] // _SHOWN_POINTS)
-    return [(part, own[::step]) for own in np.split(columns, cuts)]
+class Values:
+    """Numbers of a few row groups after the other, in one buffer.
+
+    Thousands of small arrays that stay, each made between large ones that go, would keep the
+    allocator from using the room of the large ones again.
+    """
+
+    def __init__(self) -> None:
+        self._values = array("d")
+
+    def add(self, values: NDArray[np.float64]) -> None:
+        """Copy some."""
+        self._values.frombytes(np.ascontiguousarray(values, np.float64).tobytes())
+
+    def array(self, columns: int = 0) -> NDArray[np.float64]:
+        """Return all, (N,) or (N, columns)."""
+        found = np.array(self._values, np.float64)
+        return found.reshape(-1, columns) if columns else found
+
+
+class Track:
+    """Where the body of one recording was: no more points than a picture can show.
+
+    Attributes:
+        lines: part -> (N, 4) minutes, x, y, z of its pieces, with a row of NaN between two.
+    """
+
+    def __init__(self, source: Mapping[str, Any]) -> None:
+        """Begin with what the manifest says of the recording."""
+        self._parts: dict[str, Values] = {}
+        self._first_ns = source["first_ns"]
+        self._step = max(1, source["rows"] // _SHOWN_POINTS)
+
+    def add(self, part: str, rows: Columns) -> None:
+        """Take rows; the arrays that they come in are not kept."""
+        starts = np.flatnonzero(np.diff(rows["piece"], prepend=-1))
+        stops = np.append(starts[1:], len(rows["piece"]))
+        own = self._parts.setdefault(part, Values())
+        for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+            shown = slice(start, stop, self._step)
+            minutes = (rows["stamp_ns"][shown] - self._first_ns) / 60e9
+            places = [rows[f"position_{axis}"][shown] for axis in "xyz"]
+            own.add(np.stack([minutes, *places], axis=1))
+            own.add(np.full(4, np.nan))
+
+    @property
+    def lines(self) -> dict[str, NDArray[np.float64]]:
+        """What there is, by part."""
+        return {part: own.array(4) for part, own in self._parts.items()}
 
 
 def _speeds(piece: ImuSequence) -> tuple[NDArray[np.float64], ...]:

@@ -41,11 +41,15 @@ def plot_blocks(blocks: Mapping[str, str], durations_s: Sequence[float]) -> byte
         for row, ((_, letters), duration) in enumerate(zip(shown, durations_s, strict=False)):
             width = duration / unit_s / len(letters)
             starts = [i for i, c in enumerate(letters) if i == 0 or letters[i - 1] != c]
+            runs: dict[str, list[tuple[float, float]]] = {}
             for start, stop in zip(starts, [*starts[1:], len(letters)], strict=True):
-                axes.barh(
-                    row, (stop - start) * width, left=start * width, height=0.7,
-                    color=COLOURS[_LETTERS[letters[start]]], edgecolor="white", linewidth=0.5,
-                )  # fmt: skip
+                span = (start * width, (stop - start) * width)
+                runs.setdefault(COLOURS[_LETTERS[letters[start]]], []).append(span)
+            # One object for each part: days have thousands of blocks.
+            for colour, spans in runs.items():
+                axes.broken_barh(
+                    spans, (row - 0.35, 0.7), color=colour, edgecolor="white", linewidth=0.5
+                )
         axes.set_yticks(range(len(shown)), [shorten(name, 26) for name, _ in shown])
         axes.set_ylim(len(shown) - 0.4, -0.6)
         finish(axes, "", f"time in the recording, {unit}", "")
@@ -136,18 +140,18 @@ def plot_offset(
 
 
 def plot_trajectories(
-    places: Sequence[tuple[str, Float64Array]], anchors: Float64Array | None = None
+    places: Mapping[str, Float64Array], anchors: Float64Array | None = None
 ) -> bytes:
     """Draw where the body was, seen from above and over time.
 
     Args:
-        places: (part, (N, 4)) of each piece: minutes, x, y, z.
+        places: part -> (N, 4) minutes, x, y, z; NaN breaks the line.
         anchors: (A, 3) places of UWB anchors.
     """
     with Canvas(3.9) as canvas:
         grid = canvas.figure.add_gridspec(1, 2, width_ratios=[1, 1.25])
         above, height = (canvas.figure.add_subplot(part) for part in grid)
-        for part, rows in places:
+        for part, rows in places.items():
             above.plot(rows[:, 1], rows[:, 2], color=COLOURS[part], linewidth=0.9)
             height.plot(rows[:, 0], rows[:, 3], color=COLOURS[part], linewidth=0.9)
         if anchors is not None:
@@ -155,8 +159,7 @@ def plot_trajectories(
         above.set_aspect("equal", adjustable="datalim")
         finish(above, "", "x, m", "y, m")
         finish(height, "", "time in the recording, minutes", "height, m")
-        used = [part for part in PARTS if any(part == each for each, _ in places)]
-        _legend(above, used)
+        _legend(above, [part for part in PARTS if part in places])
         return canvas.png(None)
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +31,7 @@ from nn_perception.datasets.images import load_image_set
 from nn_perception.datasets.imu_data import load_imu_data
 from nn_perception.datasets.recorded import is_dataset, read_manifest
 from nn_perception.errors import BagError, ConfigError, DatasetError
+from nn_perception.evaluation.dataset_page import Track
 
 pytest.importorskip("rosbags")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -246,6 +248,56 @@ def test_a_build_that_was_killed_leaves_nothing_and_goes_on(tmp_path, bags, monk
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
     fresh = build_dataset([bags], "objects", tmp_path / "fresh", QUICK)
     assert resumed.manifest == fresh.manifest
+
+
+def test_an_error_keeps_the_bags_that_were_read(tmp_path, bags, monkeypatch):
+    out, bad = tmp_path / "set", make_bag(tmp_path / "bad", 9)
+    file = next(bad.glob("*.mcap"))
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-500])
+    given = [bags / "drive_0", bags / "drive_1", bad]
+    with pytest.raises(BagError, match=r"damaged.*2 bag\(s\) that were read.*\.set\.building"):
+        build_dataset(given, "objects", out, QUICK)
+    file.write_bytes(whole)
+    read = []
+    stage = build_bag.STAGES["images"]
+
+    def full(bag, folder, *rest):
+        read.append(bag.name)
+        (folder / "rows.bin").write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(build_bag, "STAGES", {"images": full})
+    with pytest.raises(DatasetError, match=r"No space left.*2 bag\(s\) that were read"):
+        build_dataset(given, "objects", out, QUICK)
+    kept = sorted(path.name for path in (tmp_path / ".set.building" / "bags").iterdir())
+    assert (kept, read) == (["drive_0", "drive_1"], ["bad"])
+    monkeypatch.setattr(
+        build_bag,
+        "STAGES",
+        {"images": lambda bag, *rest: read.append(bag.name) or stage(bag, *rest)},
+    )
+    build_dataset(given, "objects", out, QUICK)
+    assert read == ["bad", "bad"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad", "set"]
+
+
+def test_what_a_page_shows_of_a_recording_does_not_grow_with_it():
+    held = []
+    for groups in (8, 32):
+        tracemalloc.start()
+        try:
+            track = Track({"first_ns": 0, "rows": groups * 65536})
+            for number in range(groups):
+                rows = {f"position_{axis}": np.zeros(65536) for axis in "xyz"}
+                stamps = np.arange(number * 65536, (number + 1) * 65536)
+                track.add("train", rows | {"stamp_ns": stamps, "piece": np.zeros(65536, int)})
+                del rows, stamps
+            held.append(tracemalloc.get_traced_memory()[0])
+        finally:
+            tracemalloc.stop()
+        assert 15_000 < len(track.lines["train"]) < 25_000
+    assert max(held) < 2_000_000  # a view of each group would be 17 and 67 MB
 
 
 def test_processes_of_a_build_that_was_killed_end(tmp_path, bags):

@@ -14,12 +14,13 @@ from nn_perception.datasets.build import build_dataset
 from nn_perception.datasets.build_align import align_imu
 from nn_perception.datasets.build_imu import SAMPLE, cut_segments
 from nn_perception.datasets.build_offset import BIN_S, masked_correlation
-from nn_perception.datasets.build_settings import BuildSettings
+from nn_perception.datasets.build_settings import PARTS, BuildSettings
 from nn_perception.datasets.build_spool import Spool
 from nn_perception.datasets.build_truth import POSE_ROW
 from nn_perception.datasets.imu_bags import IMU, IMU_TOPIC, imu_message, read_imu_bag, write_imu_bag
 from nn_perception.datasets.imu_data import load_imu_data, training_recordings
 from nn_perception.datasets.imu_simulator import Motion, simulate_imu
+from nn_perception.datasets.recorded_sequences import load_recorded_imu
 from nn_perception.errors import DatasetError
 from nn_perception.rotations import quat_conjugate, quat_distance, quat_exp, quat_multiply
 from nn_perception.tasks.attitude.data import load_tracks
@@ -244,6 +245,20 @@ def test_pieces_in_a_rest_are_not_evaluated(tmp_path, simulated):
     assert all(piece.movement.any() for piece in found)
     with pytest.raises(DatasetError, match="nothing moves in the part test"):
         load_imu_data(tmp_path / "all_set")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_each_part_has_rest_and_motion(tmp_path, simulated, seed):
+    write_imu_bag(
+        replace(simulated, movement=abs(simulated.time_s - 30.0) < 10.0), tmp_path / "bag"
+    )
+    settings = BuildSettings(plots=False, jobs=1, seed=seed, block_s=3.0)
+    build_dataset([tmp_path / "bag"], "attitude", tmp_path / "set", settings)
+    for part in PARTS:
+        pieces = load_recorded_imu(tmp_path / "set", [part])
+        moving = np.concatenate([piece.movement for piece in pieces])
+        assert moving.any()
+        assert not moving.all()
 
 
 def test_segments_begin_and_end_with_the_truth():
