@@ -38,10 +38,11 @@ class ProgressWriter:
             return
         self._stage, self._written_s = stage, time_s
         line = {STAGE: stage, **values}
-        self._write(line)
-        # Worth less than the training, which will meet a full disk itself.
+        # First the file: after a kill it must not know less than who was told. It is worth less
+        # than the training, which will meet a full disk itself.
         with contextlib.suppress(JobError):
             write_json(self._last, line)
+        self._write(line)
 
     def fail(self, reason: str) -> None:
         """Write why it cannot go on."""
