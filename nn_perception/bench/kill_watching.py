@@ -64,13 +64,18 @@ def visible_bundles(out: Path) -> Iterator[Path]:
             yield path
 
 
-def write_pictures(path: Path) -> Path:
-    """Write pictures of ten classes, each a bright square at a place of its own, in two parts."""
+def write_pictures(path: Path, count: int = 400) -> Path:
+    """Write pictures of ten classes, each a bright square at a place of its own.
+
+    Args:
+        path: the .npz to make.
+        count: of each of two parts.
+    """
     random = np.random.default_rng(0)
     arrays: dict[str, Any] = {}
     for part in ("train", "test"):
-        labels = np.arange(400, dtype=np.int64) % 10
-        images = random.integers(0, 60, (400, 28, 28), dtype=np.uint8)
+        labels = np.arange(count, dtype=np.int64) % 10
+        images = random.integers(0, 60, (count, 28, 28), dtype=np.uint8)
         for image, label in zip(images, labels, strict=True):
             row, column = divmod(int(label), 4)
             image[2 + 8 * row : 9 + 8 * row, 1 + 7 * column : 7 + 7 * column] += 150

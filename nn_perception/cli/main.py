@@ -39,8 +39,13 @@ EXIT_CODES = """exit codes:
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser with all commands."""
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser with all commands.
+
+    Args:
+        command: the one whose arguments are declared; None: all. Some take their defaults from
+            modules that are dear to import.
+    """
     parser = argparse.ArgumentParser(
         prog="nn-perception",
         description="Train networks for robot perception, bundle them, replay recorded bags.",
@@ -57,7 +62,8 @@ def build_parser() -> argparse.ArgumentParser:
             description=module.DESCRIPTION,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        module.configure(sub)
+        if command in (None, name):
+            module.configure(sub)
         sub.set_defaults(run=module.run, more=getattr(module, "MORE", None))
     return parser
 
@@ -68,7 +74,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     argparse gives a list of words at the end only those that stand together; a command's ``MORE``
     names the list that takes the others too, so that options and ``key=value`` mix freely.
     """
-    parser = build_parser()
+    parser = build_parser(next((word for word in words if not word.startswith("-")), ""))
     parsed, rest = parser.parse_known_args(words)
     if rest and (parsed.more is None or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from nn_perception.datasets import truth_gaps
 from nn_perception.errors import ConfigError, DatasetError, nearest
 
 PARTS = ("train", "validation", "test")
@@ -25,7 +26,11 @@ BLOCK_S: Mapping[Kind, float] = {"images": 10.0, "imu": 60.0, "uwb": 30.0}
 whole minutes to settle; a picture stands alone."""
 LEAST_BLOCKS = 20
 """Shorter recordings are cut into shorter blocks, until there are about so many."""
-MAX_GAP_S: Mapping[Kind, float] = {"images": 0.05, "imu": 0.03, "uwb": 0.2}
+MAX_GAP_S: Mapping[Kind, float] = {
+    "images": 0.05,
+    "imu": truth_gaps.IMU_S,
+    "uwb": truth_gaps.UWB_S,
+}
 """Between poses that are further apart no truth is made up; for pictures: how far from a frame's
 stamp its label's may be."""
 GUARD_S = 1.0

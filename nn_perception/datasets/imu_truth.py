@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_perception.cdr import HEADER, ORDERS, UINT32
+from nn_perception.datasets import truth_gaps
 from nn_perception.datasets.imu import Float64Array, interpolate
 
-MAX_TRUTH_GAP_S = 0.03
+MAX_TRUTH_GAP_S = truth_gaps.IMU_S
 """Between poses that are further apart than this the truth is unknown."""
 
 UNIT_TOLERANCE = 0.01

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from nn_perception.datasets import truth_gaps
 from nn_perception.datasets.bag_types import message_class
 from nn_perception.datasets.bag_writer import START_NS, BagWriter, Storage, header
 from nn_perception.datasets.bags import BagReader
@@ -44,7 +45,7 @@ ODOM_TOPIC, POSE_TOPIC = "/odom", "/truth/pose"
 ANCHORS_TOPIC, TAGS_TOPIC = "/uwb/anchors", "/uwb/tags"
 WORLD_FRAME, BODY_FRAME = "map", "base_link"
 MAX_RANGE_M = 100.0
-MAX_TRUTH_GAP_S = 0.2
+MAX_TRUTH_GAP_S = truth_gaps.UWB_S
 """Between poses that are further apart than this the truth is unknown."""
 PAUSE_S = 2.0
 """Without a range or a pose for longer than this, a new segment begins."""

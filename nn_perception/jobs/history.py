@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from nn_perception.jobs.files import JobError, sweep_half_files, write_text
+from nn_perception.jobs.files import JobError, json_objects, sweep_half_files, write_text
 
 TRAINED, KEPT = "trained", "kept"
 DEPLOYING, DEPLOYED, WITHDRAWN = "deploying", "deployed", "withdrawn"
@@ -58,15 +58,7 @@ class History:
             return []
         except OSError as error:
             raise JobError(f"cannot read {self.path}: {error.strerror or error}") from None
-        found = []
-        for line in lines:
-            try:
-                values = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(values, dict) and "event" in values:
-                found.append(values)
-        return found
+        return [values for values in json_objects(lines) if "event" in values]
 
     def add(self, event: str, **values: Any) -> None:
         """Add a line; the file is replaced as a whole.

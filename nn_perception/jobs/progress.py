@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
-from nn_perception.jobs.files import JobError, write_json
+from nn_perception.jobs.files import JobError, json_objects, write_json
 
 PERIOD_S = 0.2
 """Shortest time between two lines about the same thing."""
@@ -62,12 +62,4 @@ class ProgressReader:
     def feed(self, data: bytes) -> list[dict[str, Any]]:
         """Return the objects that are complete now."""
         *lines, self._rest = (self._rest + data).split(b"\n")
-        found = []
-        for line in lines:
-            try:
-                values = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(values, dict):
-                found.append(values)
-        return found
+        return list(json_objects(lines))

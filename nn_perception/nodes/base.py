@@ -12,18 +12,18 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.clock import Clock, ClockType, JumpHandle, JumpThreshold
+from rclpy.clock import JumpHandle, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import QoSProfile
 from std_msgs.msg import Float64
 
 from nn_perception.errors import NnPerceptionError
 from nn_perception.nodes.compat import leave_graph
-from nn_perception.nodes.declaration import sensor_qos
+from nn_perception.nodes.declaration import LATCHED, sensor_qos
 from nn_perception.nodes.diagnostics import Health, active_model, diagnostics
 from nn_perception.nodes.hot_swap import HotSwap
 from nn_perception.nodes.inference import Inference
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 FAILURE = TransitionCallbackReturn.FAILURE
 ERROR = TransitionCallbackReturn.ERROR
-
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class PerceptionNode(TableNode):
@@ -93,13 +91,7 @@ class PerceptionNode(TableNode):
         check_task(self.task, self.executable, self.input_types)
         self._topics = self.input_topics()
         self._latched = self.create_publisher(DiagnosticStatus, "~/active_model", LATCHED)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        # A steady clock: the health of a node is of interest while simulated time stands still.
-        self.create_timer(
-            self.value("diagnostics_period_s"),
-            self._publish_diagnostics,
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
-        )
+        self._diagnostics = self.create_diagnostics(self._publish_diagnostics)
         self._jump_handle = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1)),
             post_callback=lambda _jump: self._inference.reset(),

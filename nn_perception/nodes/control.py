@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
+from nn_perception.nodes.process import LOOK_S
+
 if TYPE_CHECKING:
     from nn_perception.nodes.table_node import TableNode
 
 SPIN_TIMEOUT_S = 0.5
-LOOK_S = 0.2
 
 
 class Stop:
@@ -40,10 +41,7 @@ class Stop:
         self._requests.put(None)
 
     def wait(self) -> None:
-        """Wait for the first request.
-
-        A signal that comes just before the main thread blocks is handled only when it wakes.
-        """
+        """Wait for the first request."""
         while not self.requested:
             with contextlib.suppress(queue.Empty):
                 self._requests.get(timeout=LOOK_S)

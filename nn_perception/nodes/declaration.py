@@ -18,6 +18,7 @@ from nn_perception.errors import ConfigError
 from nn_perception.nodes.parameter import Parameter
 from nn_perception.nodes.parameters import check_changes
 
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _LARGEST = 2**31 - 1
 _POLICIES: dict[str, Any] = {
     "reliability": ReliabilityPolicy,

@@ -22,8 +22,9 @@ from vision_msgs.msg import (
 
 from nn_perception import detections_cdr as cdr
 from nn_perception.image_cdr import RawHeader, Stamp, compressed_from_cdr, image_from_cdr
-from nn_perception.nodes.base import LATCHED, PerceptionNode
+from nn_perception.nodes.base import PerceptionNode
 from nn_perception.nodes.debug_images import DebugImages
+from nn_perception.nodes.declaration import LATCHED
 from nn_perception.nodes.frame_gate import FrameGate
 from nn_perception.nodes.image_counts import ImageCounts
 from nn_perception.nodes.model import ActiveModel

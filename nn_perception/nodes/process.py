@@ -71,6 +71,11 @@ def enter_ros_environment(domain_id: int) -> None:
     os.environ.update(ros_environment(domain_id))
 
 
+LOOK_S = 0.2
+"""A signal that comes just before the main thread blocks is handled only when it wakes: it has to
+look again after this time."""
+
+
 def on_stop_signals(handler: Callable[[int, object], None]) -> dict[int, Any]:
     """Let a handler get the signals that ask this process to end; return the handlers before.
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from nn_perception.nodes.process import on_stop_signals, spawn
+from nn_perception.nodes.process import LOOK_S, on_stop_signals, spawn
 from nn_perception.signal_names import signal_name
 
 # A node that is asked to end gives its callbacks 30 s.
@@ -21,8 +21,6 @@ STOP_TIMEOUT_S = 35.0
 RESPAWN_DELAY_S = 2.0
 WRONG_ARGUMENTS = 2
 """Exit code of a node after which starting it again would give the same."""
-LOOK_S = 0.2
-"""A signal that comes just before the main thread blocks is handled only when it wakes."""
 LAST_LINES_S = 1.0
 """How long the rest of an ended program's output is waited for."""
 

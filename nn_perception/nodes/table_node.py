@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.publisher import Publisher
 
 from nn_perception.errors import ConfigError
 from nn_perception.nodes import parameters
@@ -49,6 +52,14 @@ class TableNode(LifecycleNode):
     def value(self, name: str) -> Any:
         """Return the value of a parameter."""
         return self.get_parameter(name).value
+
+    def create_diagnostics(self, publish: Callable[[], None]) -> Publisher:
+        """Return the publisher of ``/diagnostics``; ``publish`` is called once a period for it."""
+        publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # A steady clock: the health of a node is of interest while simulated time stands still.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(self.value("diagnostics_period_s"), publish, clock=steady)
+        return publisher
 
     def autostart(self) -> None:
         """Configure and activate when the parameter ``autostart`` says so."""

@@ -9,13 +9,12 @@ from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from nn_perception.jobs.rollout import Running
+from nn_perception.nodes.declaration import LATCHED
 from nn_perception.nodes.remote import RemoteError, RemoteNode
 from nn_perception.share import shipped_models
 
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 ASK_TIMEOUT_S = 5.0
 SET_TIMEOUT_S = 30.0
 _POLL_S = 0.1

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.clock import Clock, ClockType
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from std_srvs.srv import Trigger
 
@@ -21,9 +20,9 @@ from nn_perception.jobs.locking import Lock
 from nn_perception.jobs.recovery import look_back
 from nn_perception.jobs.status import Status
 from nn_perception.nodes.compat import leave_graph
+from nn_perception.nodes.declaration import LATCHED
 from nn_perception.nodes.run import Executable, run
 from nn_perception.nodes.table_node import TableNode
-from nn_perception.nodes.target import LATCHED
 from nn_perception.nodes.trainer_messages import diagnostics, status_message
 from nn_perception.nodes.trainer_worker import TrainerWorker
 from nn_perception.tasks import get_task
@@ -74,14 +73,9 @@ class TrainerNode(TableNode):
         self.declare_table()
         self._task = get_task(self.value("task")).name
         self._latched = self.create_publisher(DiagnosticStatus, "~/status", LATCHED)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_service(Trigger, "~/train", self._on_train)
         self.create_service(Trigger, "~/cancel", self._on_cancel)
-        self.create_timer(
-            self.value("diagnostics_period_s"),
-            self._publish_diagnostics,
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
-        )
+        self._diagnostics = self.create_diagnostics(self._publish_diagnostics)
         self._tell(self._status)
 
     @property

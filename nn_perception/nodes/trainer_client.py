@@ -10,9 +10,9 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticStatus
 from std_srvs.srv import Trigger
 
+from nn_perception.nodes.declaration import LATCHED
 from nn_perception.nodes.frames import ClientError
 from nn_perception.nodes.node_client import NodeClient
-from nn_perception.nodes.target import LATCHED
 
 
 class TrainerClient(NodeClient):

@@ -3,17 +3,16 @@
 import contextlib
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
+from nn_perception.bench.kill_watching import children_of, ends, kill, write_pictures
 from nn_perception.bundle import load_bundle
 from nn_perception.errors import NnPerceptionError
 from nn_perception.jobs.history import History
@@ -26,35 +25,9 @@ QUICK = "network=mlp augment={} compile=off batch_size=50 "
 
 
 @pytest.fixture(scope="module")
-def outer(domain_id):
-    """A ROS context that sees other processes of this machine, and the domain that it is in."""
-    import rclpy
-
-    domain = domain_id % 100 + 1
-    before = dict(os.environ)
-    os.environ.update(ros_environment(domain))
-    context = rclpy.Context()
-    context.init(domain_id=domain)
-    yield context, domain
-    context.try_shutdown()
-    os.environ.clear()
-    os.environ.update(before)
-
-
-@pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     """Pictures of which each class is a bright square at a place of its own."""
-    random, arrays = np.random.default_rng(0), {}
-    for part in ("train", "test"):
-        labels = np.arange(300, dtype=np.int64) % 10
-        images = random.integers(0, 60, (300, 28, 28), dtype=np.uint8)
-        for image, label in zip(images, labels, strict=True):
-            row, column = divmod(int(label), 4)
-            image[2 + 8 * row : 9 + 8 * row, 1 + 7 * column : 7 + 7 * column] += 150
-        arrays |= {f"{part}_images": images, f"{part}_labels": labels}
-    path = tmp_path_factory.mktemp("data") / "digits.npz"
-    np.savez(path, **arrays)
-    return path
+    return write_pictures(tmp_path_factory.mktemp("data") / "digits.npz", count=300)
 
 
 class Robot:
@@ -113,12 +86,6 @@ class Robot:
         return History(self.out / "history.jsonl")
 
 
-def kill(process):
-    if process.exit_code is None:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-
-
 @pytest.fixture
 def robot(outer, tmp_path, digits, save_model):
     with contextlib.ExitStack() as stack:
@@ -128,22 +95,12 @@ def robot(outer, tmp_path, digits, save_model):
 
 
 def children(process):
-    """Handles of the processes that a process has started, and started in turn."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                if parent == process.pid:
-                    found.append((int(entry.name), os.pidfd_open(int(entry.name))))
-    return found
+    """Handles of the processes that a process has started."""
+    return children_of(process.pid)
 
 
 def wait_for_end(handle):
-    poll = select.poll()
-    poll.register(handle, select.POLLIN)
-    assert poll.poll(20_000), "a process lives on that should have ended"
-    os.close(handle)
+    assert ends(handle), "a process lives on that should have ended"
 
 
 def trained(status):
