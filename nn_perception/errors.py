@@ -49,6 +49,10 @@ class TrainingError(NnPerceptionError):
     """Training that cannot go on (a loss that is not finite, a foreign checkpoint)."""
 
 
+class DivergedError(TrainingError):
+    """A training loss that is not finite."""
+
+
 class MessageError(NnPerceptionError):
     """A message that cannot be used.
 

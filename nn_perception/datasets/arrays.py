@@ -129,6 +129,18 @@ class ImageSet:
             validation=None if self.validation is None else self.validation[indices],
         )
 
+    def sample(self, count: int, seed: int) -> ImageSet:
+        """Return ``count`` images with the same share of every class; all, where there are no more.
+
+        Args:
+            count: how many; the share of small classes is rounded.
+            seed: same seed, same images.
+        """
+        if count >= len(self):
+            return self
+        _, chosen = stratified_split(self.labels, count / len(self), seed)
+        return self.subset(chosen, f"{self.source}, {len(chosen)} of {len(self)}")
+
     def split(self, fraction: float, seed: int) -> tuple[Int64Array, Int64Array]:
         """Return indices to train on and to validate with: as the data say, else at random.
 

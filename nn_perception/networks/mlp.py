@@ -16,6 +16,9 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,
+    "leaky_relu": nn.LeakyReLU,
+    "softplus": nn.Softplus,
+    "identity": nn.Identity,
 }
 
 
@@ -25,7 +28,7 @@ class Mlp(nn.Module):
     Args:
         input_shape: (channels, height, width) of one image.
         hidden: width of each hidden layer; empty makes a linear classifier.
-        classes: number of logits.
+        classes: number of logits, or of the values of a regression.
         activation: one of ``ACTIVATIONS``.
         dropout: probability with which a hidden unit is dropped in training.
         batch_norm: normalise each hidden layer before its activation.
@@ -66,7 +69,7 @@ class Mlp(nn.Module):
             if rate > 0:
                 layers.append(nn.Dropout(rate))
             size = units
-        layers.append(nn.Linear(size, whole_number("classes", classes, 2)))
+        layers.append(nn.Linear(size, whole_number("classes", classes)))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:

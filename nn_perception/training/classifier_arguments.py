@@ -19,11 +19,17 @@ class ClassifierArguments:
         background: negatives in a batch, as a share of the batch; 0: no background class.
         negatives: how many negatives are made before training; they are distorted as pictures are.
         class_weights: ``balanced`` weighs each class by the inverse of its number of pictures.
+        loss: see `nn_perception.training.losses`; answers are read as logits of a softmax whatever
+            the loss.
+        samples: so many pictures of the training data are used, the same share of each class,
+            drawn by the seed; 0: all.
     """
 
     background: float = 0.0
     negatives: int = 20_000
     class_weights: Literal["none", "balanced"] = "none"
+    loss: Literal["cross_entropy", "bce", "mse", "squared_error", "perceptron"] = "cross_entropy"
+    samples: int = 0
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -38,6 +44,10 @@ class ClassifierArguments:
         if not 1 <= self.negatives <= 10_000_000:
             raise ConfigError(
                 f"'task_arguments.negatives' is {self.negatives}; expected 1 to 10,000,000"
+            )
+        if self.samples < 0:
+            raise ConfigError(
+                f"'task_arguments.samples' is {self.samples}; expected 0 (all) or more"
             )
 
 

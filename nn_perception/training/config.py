@@ -17,12 +17,15 @@ class TrainingConfig:
         network: registered name of the architecture.
         network_arguments: its constructor's arguments.
         epochs: passes over the training data.
-        batch_size: samples of one step, over all processes.
-        optimizer: ``sgd``, ``momentum`` (Nesterov), ``rmsprop`` or ``adamw``.
+        batch_size: samples of one step, over all processes; 0: all there are (full batch).
+        optimizer: ``sgd``, ``momentum`` (heavy ball), ``nesterov``, ``rmsprop``, ``adam`` or
+            ``adamw``.
         learning_rate: peak learning rate.
-        momentum: of ``momentum`` and ``rmsprop``; beta1 of ``adamw``.
+        momentum: of ``momentum``, ``nesterov`` and ``rmsprop``; beta1 of ``adam`` and ``adamw``.
         weight_decay: L2 penalty on weights, not on biases (decoupled for ``adamw``).
         l1: L1 penalty on weights.
+        initialisation: of the weights of linear and convolution layers, see
+            `nn_perception.training.initialisation`; ``default``: as the network makes them.
         schedule: ``constant``, ``step`` (times ``step_factor`` every ``step_epochs``), ``cosine``
             (warm-up, then a half cosine to zero), ``one_cycle`` (cosine up, cosine down).
         warmup_fraction: part of all steps in which the rate rises (``cosine``, ``one_cycle``).
@@ -34,6 +37,9 @@ class TrainingConfig:
         early_stopping_patience: epochs without improvement before training stops; 0 turns it off.
         keep: which weights become the bundle: ``best`` on the validation split, or ``last``.
         validation_fraction: part of the training data held out for validation.
+        folds: parts of a cross-validation, of which one validates; 0: none, and
+            ``validation_fraction`` holds. See `nn_perception.training.folds`.
+        fold: which part validates, from 0.
         augment: random distortions of the training inputs.
         task_arguments: what only this task's training knows; each task checks its own.
         mixed_precision: ``auto`` (bfloat16 on a GPU, and on a CPU that multiplies it in
@@ -48,11 +54,12 @@ class TrainingConfig:
     network_arguments: dict[str, Any] = field(default_factory=dict)
     epochs: int = 10
     batch_size: int = 128
-    optimizer: Literal["sgd", "momentum", "rmsprop", "adamw"] = "adamw"
+    optimizer: Literal["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"] = "adamw"
     learning_rate: float = 1e-3
     momentum: float = 0.9
     weight_decay: float = 0.0
     l1: float = 0.0
+    initialisation: Literal["default", "zeros", "normal", "xavier", "he"] = "default"
     schedule: Literal["constant", "step", "cosine", "one_cycle"] = "one_cycle"
     warmup_fraction: float = 0.2
     step_epochs: int = 10
@@ -63,6 +70,8 @@ class TrainingConfig:
     early_stopping_patience: int = 0
     keep: Literal["best", "last"] = "best"
     validation_fraction: float = 0.1
+    folds: int = 0
+    fold: int = 0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     task_arguments: dict[str, Any] = field(default_factory=dict)
     mixed_precision: Literal["auto", "on", "off"] = "off"
@@ -81,11 +90,16 @@ class TrainingConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ConfigError(f"'{name}' is {value}; expected {low} to {high}")
+        if self.folds == 1 or not 0 <= self.fold < max(1, self.folds):
+            raise ConfigError(
+                f"'fold' is {self.fold} of 'folds' {self.folds}; expected 2 folds or more, counted "
+                "from 0, or 0 folds for no cross-validation"
+            )
 
 
 _RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000),
-    "batch_size": (1, 1_000_000),
+    "batch_size": (0, 1_000_000),
     "learning_rate": (0.0, 1000.0),
     "momentum": (0.0, 0.9999),
     "weight_decay": (0.0, 10.0),
@@ -98,5 +112,6 @@ _RANGES: dict[str, tuple[float, float]] = {
     "ema_decay": (0.0, 0.99999),
     "early_stopping_patience": (0, 100_000),
     "validation_fraction": (0.01, 0.9),
+    "folds": (0, 1000),
     "seed": (0, 2**31 - 1),
 }

@@ -28,7 +28,9 @@ from nn_perception.tasks.rejection import (
 from nn_perception.training.augment import AugmentConfig, apply, draw
 from nn_perception.training.classifier_arguments import ClassifierArguments, More
 from nn_perception.training.config import TrainingConfig
+from nn_perception.training.folds import stratified_fold
 from nn_perception.training.learning import Export, Predict
+from nn_perception.training.losses import classification_loss
 from nn_perception.training.recipes import read_recipe
 
 PROBES = 64
@@ -66,7 +68,9 @@ class ImageClassificationLearning:
         self.preprocessing = self.preprocessing_of(self.arguments)
         self._augments = config.augment != AugmentConfig()
         self.data = self.load_data(data)
-        train, validation = self.data.split(config.validation_fraction, config.seed)
+        if self.arguments.samples:
+            self.data = self.data.sample(self.arguments.samples, config.seed)
+        train, validation = self._split()
         images = prepare_all(self.data.images, self.preprocessing)
         labels = self.data.labels
         self.data_id = self.data.sha256
@@ -83,6 +87,12 @@ class ImageClassificationLearning:
         self._train = train_part
         self.train_size = len(train_part[0])
         self._class_weights = self._weigh_classes(train_part[1].numpy())
+
+    def _split(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        config = self.config
+        if config.folds:
+            return stratified_fold(self.data.labels, config.folds, config.fold, config.seed)
+        return self.data.split(config.validation_fraction, config.seed)
 
     def _part(
         self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], count: int, seed: int
@@ -207,12 +217,13 @@ class ImageClassificationLearning:
         return (chosen,), targets
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Cross entropy of logits (N, K) with class indices (N,)."""
-        return F.cross_entropy(
+        """Return the loss that the arguments name, of logits (N, K) and class indices (N,)."""
+        return classification_loss(
+            self.arguments.loss,
             outputs,
             targets,
-            weight=self._class_weights,
-            label_smoothing=self.config.label_smoothing,
+            self._class_weights,
+            self.config.label_smoothing,
         )
 
     def validate(self, predict: Predict) -> dict[str, float]:

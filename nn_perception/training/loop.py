@@ -21,7 +21,7 @@ from torch import nn
 from nn_perception.bundle import Bundle
 from nn_perception.config import to_mapping
 from nn_perception.engine_torch import network_from_bundle
-from nn_perception.errors import TrainingError
+from nn_perception.errors import DivergedError, TrainingError
 from nn_perception.training import distributed
 from nn_perception.training.checkpoint import (
     Checkpoint,
@@ -37,6 +37,7 @@ from nn_perception.training.devices import (
     seed_device,
     select_device,
 )
+from nn_perception.training.initialisation import initialise
 from nn_perception.training.learning import Learning
 from nn_perception.training.log import RunLog
 from nn_perception.training.optimisers import (
@@ -106,7 +107,7 @@ class Trainer:
         self._show_progress = show_progress and self.ranks.is_first
         self._on_epoch = on_epoch
         self._init = init
-        self._batch = min(self.config.batch_size, learning.train_size)
+        self._batch = min(self.config.batch_size or learning.train_size, learning.train_size)
         self._share = self.ranks.share(self._batch)
         self._steps_per_epoch = max(1, learning.train_size // self._batch)
         begun = f" from {init.id}" if init else ""
@@ -116,7 +117,8 @@ class Trainer:
         """Train, or go on from the checkpoint in the run directory.
 
         Raises:
-            TrainingError: the loss is not finite, or the checkpoint belongs to another run.
+            DivergedError: the loss is not finite.
+            TrainingError: the checkpoint belongs to another run.
         """
         with (
             deterministic(self.config.deterministic),
@@ -136,6 +138,7 @@ class Trainer:
         torch.manual_seed(self.config.seed)
         self.learning.move_to(self.device)
         self.network = self.learning.build_network()
+        initialise(self.network, self.config.initialisation)
         if self._init is not None:
             self._begin_with(self._init)
         self.network.to(self.device)
@@ -203,10 +206,10 @@ class Trainer:
             loss = self._step(step, chosen)
             total += loss
             if step % check_every == 0 and not torch.isfinite(total):
-                raise TrainingError(self._not_finite(step))
+                raise DivergedError(self._not_finite(step))
             log.step()
         if not torch.isfinite(total):
-            raise TrainingError(self._not_finite((epoch + 1) * self._steps_per_epoch - 1))
+            raise DivergedError(self._not_finite((epoch + 1) * self._steps_per_epoch - 1))
         return float(total) / self._steps_per_epoch
 
     def _step(self, step: int, chosen: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import nn
-from torch.optim import SGD, AdamW, Optimizer, RMSprop
+from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from nn_perception.training.config import TrainingConfig
 
@@ -21,12 +21,14 @@ def make_optimizer(network: nn.Module, config: TrainingConfig) -> Optimizer:
     ]
     groups = [group for group in groups if group["params"]]
     rate = config.learning_rate
-    if config.optimizer == "adamw":
-        return AdamW(groups, lr=rate, betas=(config.momentum, 0.999))
+    if config.optimizer in ("adam", "adamw"):
+        kind = Adam if config.optimizer == "adam" else AdamW
+        return kind(groups, lr=rate, betas=(config.momentum, 0.999))
     if config.optimizer == "rmsprop":
         return RMSprop(groups, lr=rate, momentum=config.momentum)
-    if config.optimizer == "momentum":
-        return SGD(groups, lr=rate, momentum=config.momentum, nesterov=config.momentum > 0)
+    if config.optimizer in ("momentum", "nesterov"):
+        nesterov = config.optimizer == "nesterov" and config.momentum > 0
+        return SGD(groups, lr=rate, momentum=config.momentum, nesterov=nesterov)
     return SGD(groups, lr=rate)
 
 
