@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +12,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nn_perception.errors import DatasetError
+from nn_perception.errors import ConfigError, DatasetError
 from nn_perception.networks import build_network
+from nn_perception.training.augment import AugmentConfig
 from nn_perception.training.config import TrainingConfig
 from nn_perception.training.learning import Export, Predict
 from nn_perception.training.losses import LossName, classification_loss
+
+
+_OF_ONE_OUTPUT: tuple[LossName, ...] = ("cross_entropy", "perceptron")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,15 +36,31 @@ class Examples:
     targets: NDArray[Any]
 
     def __post_init__(self) -> None:
-        """Check the shapes.
+        """Check shapes and values.
 
         Raises:
-            DatasetError: no rows of features, or not as many targets.
+            DatasetError: no rows of features, not as many targets, classes that are none, or a
+                value that is not finite in float32.
         """
-        if self.inputs.ndim != 2 or len(self.inputs) != len(self.targets) or not len(self.inputs):
+        inputs, targets = self.inputs, self.targets
+        if inputs.ndim != 2 or not inputs.size or targets.shape[:1] != inputs.shape[:1]:
             raise DatasetError(
-                f"inputs {self.inputs.shape} and targets {self.targets.shape}: expected rows of "
-                "features (N, F) and as many targets"
+                f"inputs {inputs.shape} and targets {targets.shape}: expected rows of features "
+                "(N, F) and as many targets; give a column vector as array[:, None]"
+            )
+        if targets.ndim == 1 and (targets.dtype.kind not in "iu" or targets.min() < 0):
+            raise DatasetError(
+                f"targets of one axis are classes: got {targets.dtype} from {targets.min()}, "
+                "expected integers from 0; give values of a regression as (N, K)"
+            )
+        if targets.ndim not in (1, 2) or not targets.size:
+            raise DatasetError(f"targets {targets.shape}: expected classes (N,) or values (N, K)")
+        with np.errstate(over="ignore"):
+            finite = all(np.isfinite(part.astype(np.float32)).all() for part in (inputs, targets))
+        if not finite:
+            raise DatasetError(
+                "inputs or targets have values that are not finite in float32, expected finite "
+                "ones; leave those rows out, or scale them"
             )
 
     @property
@@ -56,10 +75,17 @@ class ArrayLearning:
     The network is the registered ``mlp``. Its inputs are as they are: no normalisation.
 
     Args:
-        config: without augmentation.
+        config: without augmentation and ``task_arguments``; the data is split already.
         train: to train on.
         validation: to choose weights by.
         loss: of a classification; a regression has half the squared error.
+        one_output: two classes by one output z instead of two, as perceptron and logistic
+            regression have it: class 1 where z > 0. The logits are (0, z), whose softmax is
+            sigmoid(z): ``cross_entropy`` is the binary one of it.
+
+    Raises:
+        ConfigError: the configuration or the loss has what arrays have not.
+        DatasetError: the two parts do not fit together, or there is one class only.
     """
 
     task = "arrays"
@@ -71,28 +97,53 @@ class ArrayLearning:
         train: Examples,
         validation: Examples,
         loss: LossName = "cross_entropy",
+        one_output: bool = False,
     ) -> None:
-        self.config, self._loss = config, loss
+        if config.augment != AugmentConfig() or config.task_arguments:
+            raise ConfigError(
+                "arrays are not augmented and have no 'task_arguments': got "
+                f"{config.task_arguments or 'augment'}; leave them out, the loss is an argument"
+            )
+        self.config, self._loss, self._one_output = config, loss, one_output
         self._classifies = train.is_classification
         self.metric = "accuracy" if self._classifies else "mse"
         self.higher_is_better = self._classifies
         self.train_size = len(train.inputs)
-        self.outputs = (
-            1 + int(max(train.targets.max(), validation.targets.max()))
-            if self._classifies
-            else train.targets.shape[1]
-        )
+        self.outputs = self._count_outputs(train, validation)
         self._train, self._validation = _tensors(train), _tensors(validation)
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(f"{loss} {one_output}".encode())
         for part in (train, validation):
             for array in (part.inputs, part.targets):
+                digest.update(f"{array.shape} {array.dtype}".encode())
                 digest.update(np.ascontiguousarray(array).tobytes())
         self.data_id = digest.hexdigest()
+
+    def _count_outputs(self, train: Examples, validation: Examples) -> int:
+        pairs = ((train.inputs, validation.inputs), (train.targets, validation.targets))
+        for one, other in pairs:
+            if one.shape[1:] != other.shape[1:]:
+                raise DatasetError(
+                    f"{one.shape} to train on and {other.shape} to validate with: expected the "
+                    "same but for the number of rows"
+                )
+        if not self._classifies:
+            return int(train.targets.shape[1])
+        classes = 1 + int(max(train.targets.max(), validation.targets.max()))
+        if classes < 2:
+            raise DatasetError("all targets are class 0; expected two classes or more")
+        if not self._one_output:
+            return classes
+        if classes > 2 or self._loss not in _OF_ONE_OUTPUT:
+            raise ConfigError(
+                f"one output: got {classes} classes and the loss {self._loss}, expected two "
+                f"classes and one of: {', '.join(_OF_ONE_OUTPUT)}"
+            )
+        return 1
 
     @classmethod
     def recipe(cls, network: str | None = None) -> TrainingConfig:
         """Return a configuration to begin with."""
-        return dataclasses.replace(TrainingConfig(network=network or "mlp"), compile="off")
+        return TrainingConfig(network=network or "mlp", compile="off")
 
     def build_network(self) -> nn.Module:
         """See `Learning.build_network`."""
@@ -131,8 +182,12 @@ class ArrayLearning:
         if not self._classifies:
             return 0.5 * (outputs - targets).square().sum(1).mean()
         return classification_loss(
-            self._loss, outputs, targets, label_smoothing=self.config.label_smoothing
+            self._loss, self.logits(outputs), targets, label_smoothing=self.config.label_smoothing
         )
+
+    def logits(self, outputs: Tensor) -> Tensor:
+        """Return logits (N, classes) of a classifier's outputs; see ``one_output``."""
+        return F.pad(outputs, (1, 0)) if self._one_output else outputs
 
     def validate(self, predict: Predict) -> dict[str, float]:
         """See `Learning.validate`: ``loss`` and ``accuracy``, or ``mse``."""
@@ -151,9 +206,10 @@ class ArrayLearning:
                 "loss": float(self.loss(outputs, targets)),
                 "mse": float(F.mse_loss(outputs, targets)),
             }
+        logits = self.logits(outputs)
         return {
-            "loss": float(classification_loss(self._loss, outputs, targets)),
-            "accuracy": float((outputs.argmax(1) == targets).double().mean()),
+            "loss": float(classification_loss(self._loss, logits, targets)),
+            "accuracy": float((logits.argmax(1) == targets).double().mean()),
         }
 
     def export(self, predict: Predict) -> Export:
