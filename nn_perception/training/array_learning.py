@@ -19,7 +19,6 @@ from nn_perception.training.config import TrainingConfig
 from nn_perception.training.learning import Export, Predict
 from nn_perception.training.losses import LossName, classification_loss
 
-
 _OF_ONE_OUTPUT: tuple[LossName, ...] = ("cross_entropy", "perceptron")
 
 
