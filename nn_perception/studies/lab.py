@@ -5,20 +5,32 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from nn_perception.config import from_mapping, parse_overrides
 from nn_perception.errors import ConfigError
 from nn_perception.studies import StudyResult
 
 if TYPE_CHECKING:
+    from nn_perception.datasets.arrays import ImageSet
     from nn_perception.evaluation.html_page import Report
     from nn_perception.studies.sweep import Job
     from nn_perception.training.config import TrainingConfig
     from nn_perception.training.learning import Learning
+
+
+MAX_WORKERS = 8
+"""Trainings at a time, where nothing is said: each takes a third of a GB."""
+
+LEAST_SAMPLES = 100
+"""With fewer, a tenth of the pictures has not every digit."""
+
+TRAINING = "validation_training_"
+"""Before the names of `digits_job`'s ``training_figures``."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,11 @@ def configure(parser: argparse.ArgumentParser, name: str, defaults: Defaults) ->
             "--samples", type=int, default=defaults.samples, metavar="N",
             help=f"pictures, of which a tenth validates, default: {defaults.samples}",
         )  # fmt: skip
+        add(
+            "overrides", nargs="*", metavar="key=value",
+            help="of the configuration of all trainings, such as network=lecture_cnn; see "
+            "'nn-perception train digits --show-config'",
+        )  # fmt: skip
     if defaults.epochs:
         add(
             "--epochs", type=int, default=defaults.epochs, metavar="N",
@@ -58,10 +75,11 @@ def configure(parser: argparse.ArgumentParser, name: str, defaults: Defaults) ->
         "--seeds", nargs="+", type=int, default=list(defaults.seeds), metavar="N",
         help=f"default: {' '.join(map(str, defaults.seeds))}",
     )  # fmt: skip
-    cores = os.cpu_count() or 1
+    cores = min(len(os.sched_getaffinity(0)), MAX_WORKERS)
     add(
-        "--workers", type=int, default=min(cores, 8), metavar="N",
-        help=f"trainings at a time, which changes no figure; default: {min(cores, 8)}",
+        "--workers", type=int, default=cores, metavar="N",
+        help="trainings at a time, which changes no figure; 0: in this process; "
+        f"default: {cores}",
     )  # fmt: skip
     out = Path("runs") / name
     add("--out", type=Path, default=out, metavar="DIR", help=f"the report, default: {out}")
@@ -75,9 +93,9 @@ def check(arguments: argparse.Namespace) -> None:
         ConfigError: which option, and what it expects.
     """
     seeds: Sequence[int] = arguments.seeds
-    if len(set(seeds)) != len(seeds) or any(not 0 <= seed < 2**31 for seed in seeds):
+    if not seeds or len(set(seeds)) != len(seeds) or any(not 0 <= seed < 2**31 for seed in seeds):
         raise ConfigError(f"seeds: got {list(seeds)}, expected different numbers from 0 to 2^31-1")
-    for name, least in (("workers", 0), ("epochs", 1), ("samples", 100)):
+    for name, least in (("workers", 0), ("epochs", 1), ("samples", LEAST_SAMPLES)):
         value = getattr(arguments, name, least)
         if value < least:
             raise ConfigError(f"{name}: got {value}, expected {least} or more")
@@ -91,15 +109,25 @@ def digits_job(
     config: TrainingConfig,
     arguments: argparse.Namespace,
     analyse: Any = None,
+    *,
+    training_figures: bool = False,
     **key: Any,
 ) -> Job:
     """Return a training on the digits.
 
     Args:
-        config: samples and seed are those of the options and the key.
+        config: samples and seed are those of the options and the key, and what the command line
+            says with ``key=value`` comes last.
         arguments: of the command line.
         analyse: see `Job`.
+        training_figures: loss and accuracy of the pictures that are trained on are taken after
+            each epoch, too, as those of validation are: ``validation_training_loss`` and
+            ``validation_training_accuracy`` of the records.
         key: what distinguishes it; ``seed`` is one.
+
+    Raises:
+        ConfigError: an unknown key, or one that has an option or is what is compared.
+        DatasetError: the data cannot be used.
     """
     from nn_perception.studies.sweep import Job
 
@@ -109,13 +137,61 @@ def digits_job(
         device="cpu",
         task_arguments={**config.task_arguments, "samples": arguments.samples},
     )
-    return Job(tuple(key.items()), partial(_digits, config, arguments.data), config.epochs, analyse)
+    config = _overridden(config, arguments.overrides, key)
+    digits(arguments.data)
+    make = partial(_digits, config, arguments.data, training_figures)
+    return Job(tuple(key.items()), make, config.epochs, analyse)
 
 
-def _digits(config: TrainingConfig, data: Path | None) -> Learning:
-    from nn_perception.tasks.digits.learning import DigitLearning
+def _overridden(
+    config: TrainingConfig, overrides: Sequence[str], key: Mapping[str, Any]
+) -> TrainingConfig:
+    values = parse_overrides(overrides)
+    for name in _names(values):
+        last = name.rsplit(".", 1)[-1]
+        if last in _OPTIONS:
+            raise ConfigError(f"'{name}' has an option in a study: use --{_OPTIONS[last]}")
+        if last in key:
+            raise ConfigError(f"'{name}' is what this study compares: leave it out")
+        if last == "device":
+            raise ConfigError("'device': studies run on the CPU, where they repeat exactly")
+    if values.get("network", config.network) != config.network:
+        config = dataclasses.replace(config, network_arguments={})
+    return from_mapping(type(config), values, base=config)
 
-    learning: Any = DigitLearning(config, data)
+
+_OPTIONS = {"seed": "seeds", "epochs": "epochs", "samples": "samples"}
+"""Keys of the configuration -> options of a study."""
+
+
+def _names(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _names(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}"
+
+
+def digits(data: Path | None) -> ImageSet:
+    """Return the training data of the digits; each process reads it once.
+
+    Raises:
+        DatasetError: it cannot be used.
+    """
+    return _read_digits(data, os.environ.get("NN_PERCEPTION_DATA"))
+
+
+@lru_cache(maxsize=1)
+def _read_digits(data: Path | None, _: str | None) -> ImageSet:
+    from nn_perception.tasks.digits.learning import load_training_digits
+
+    return load_training_digits(data)
+
+
+def _digits(config: TrainingConfig, data: Path | None, training_figures: bool = False) -> Learning:
+    from nn_perception.studies.digits import StudiedDigits, WatchedDigits
+
+    learning: Any = (WatchedDigits if training_figures else StudiedDigits)(config, data)
     return cast("Learning", learning)
 
 
@@ -147,10 +223,16 @@ def finish(
 
     skipped = ("data", "out", "json", "workers", "command", "study", "run", "more")
     options = {key: value for key, value in vars(arguments).items() if key not in skipped}
+    facts: dict[str, Any] = {}
+    if "samples" in options:
+        data = digits(arguments.data)
+        facts["data"] = {"source": data.source, "sha256": data.sha256}
     report = Report(title, subtitle)
-    report.metrics = {"study": name, "options": plain(options), **figures}
+    report.metrics = {"study": name, "options": plain(options), **facts, **figures}
     build(report)
-    report.keyvalues("What was run", {**options, **environment()})
+    words = {key: _in_words(value) for key, value in options.items()}
+    sources = {key: value["source"] for key, value in facts.items()}
+    report.keyvalues("What was run", {**words, **sources, **environment()})
     try:
         page = report.write(arguments.out)
     except OSError as error:
@@ -158,6 +240,10 @@ def finish(
     header, rows = table
     everything = {**report.metrics, "environment": environment()}
     return StudyResult(header, rows, plain(everything), page)
+
+
+def _in_words(value: object) -> object:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 def _not_written(directory: Path, error: OSError) -> ConfigError:

@@ -1,23 +1,27 @@
 """Many trainings beside each other: what the studies of training methods are made of.
 
-Each training has a thread of its own in a process of its own, so that its figures are the same
-however many run at a time.
+Each training computes in one thread, in this process or in one of its own, so that its figures are
+the same however many run at a time.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import multiprocessing
 import os
-import queue
+import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
-from nn_perception.errors import DivergedError, TrainingError
+from tqdm import tqdm
+
+from nn_perception.errors import DivergedError, NnPerceptionError, TrainingError
 from nn_perception.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -36,8 +40,9 @@ class Job:
         key: what distinguishes it, such as ``(("learning_rate", 0.1), ("seed", 0))``.
         make: gives data, network and loss, with their configuration; must be picklable: a function
             of a module, or a `functools.partial` of one.
-        analyse: what is to be taken from the trained network; a function of a module.
         epochs: of the configuration, for the progress bar.
+        analyse: what is to be taken from the trained network, as numbers and NumPy arrays; a
+            function of a module.
     """
 
     key: tuple[tuple[str, Any], ...]
@@ -52,7 +57,8 @@ class Outcome:
 
     Attributes:
         key: of its job.
-        history: one record per epoch, as in ``metrics.jsonl``.
+        history: one record per epoch, as in ``metrics.jsonl``; up to the last whole epoch where it
+            diverged.
         diverged: what the loop said when the loss was not finite; empty: it was always.
         found: what the job's analysis gave; empty where it diverged.
         seconds: of the training, data not counted.
@@ -72,6 +78,8 @@ class Outcome:
 def train_all(jobs: Sequence[Job], workers: int, title: str) -> list[Outcome]:
     """Train all, with a progress bar in epochs; outcomes come in the order of the jobs.
 
+    Whatever ends it, Ctrl-C too, ends its processes.
+
     Args:
         jobs: what to train.
         workers: processes at a time; 0: one after the other in this process.
@@ -81,78 +89,134 @@ def train_all(jobs: Sequence[Job], workers: int, title: str) -> list[Outcome]:
         NnPerceptionError: data or configuration of a job cannot be used.
         TrainingError: a process died.
     """
-    total = sum(job.epochs for job in jobs)
-    with progress_bar(total, title, "epoch") as bar:
+    with progress_bar(sum(job.epochs for job in jobs), title, "epoch") as bar:
         if workers == 0:
-            return [_train(job, lambda: bar.update(1)) for job in jobs]
+            return [_finished(job, _train(job, bar.update), bar.update) for job in jobs]
         return _in_processes(jobs, workers, bar.update)
+
+
+def _finished(job: Job, outcome: Outcome, update: Callable[[int], object]) -> Outcome:
+    """Count the epochs that a training did not need: it diverged, or stopped early."""
+    update(job.epochs - len(outcome.history))
+    return outcome
 
 
 def _in_processes(
     jobs: Sequence[Job], workers: int, update: Callable[[int], object]
 ) -> list[Outcome]:
-    context = multiprocessing.get_context("spawn")
-    ticks: Any = context.Queue()
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"  # processes share the cores, not threads
-    pool = ProcessPoolExecutor(
-        min(workers, len(jobs)) or 1, context, initializer=_begin, initargs=(ticks,)
-    )
-    done = threading.Event()
-    counter = threading.Thread(target=_count, args=(ticks, done, update), daemon=True)
-    counter.start()
+    outcomes: dict[int, Outcome] = {}
+    waiting = iter(range(len(jobs)))
+    doing: dict[Connection, int] = {}
+    with _processes(min(workers, len(jobs))) as connections:
+        idle = list(connections)
+        while len(outcomes) < len(jobs):
+            for connection, number in zip(idle, waiting, strict=False):
+                doing[connection] = number
+                _send(connection, jobs[number])
+            idle = []
+            for ready in wait(list(doing)):
+                assert isinstance(ready, Connection)
+                answer = _receive(ready)
+                if isinstance(answer, Outcome):
+                    number = doing.pop(ready)
+                    outcomes[number] = _finished(jobs[number], answer, update)
+                    idle.append(ready)
+                else:
+                    update(answer)
+    return [outcomes[number] for number in range(len(jobs))]
+
+
+@contextlib.contextmanager
+def _processes(count: int) -> Iterator[list[Connection]]:
+    """Start processes that train, and end them, whatever they are doing."""
+    context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads half
+    pairs = [context.Pipe() for _ in range(count)]
+    processes = [context.Process(target=_work, args=(theirs,), daemon=True) for _, theirs in pairs]
+    started = []
     try:
-        futures: list[Future[Outcome]] = [pool.submit(_train_there, job) for job in jobs]
-        return [future.result() for future in futures]
-    except BrokenProcessPool:
-        raise TrainingError(
-            "a process that trains ended by itself, as when memory runs out: use fewer --workers"
-        ) from None
+        for process, (_, theirs) in zip(processes, pairs, strict=True):
+            process.start()
+            started.append(process)
+            theirs.close()  # so that its end is seen here
+        yield [ours for ours, _ in pairs]
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        done.set()
-        counter.join()
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.join()
+        for ours, theirs in pairs:
+            ours.close()
+            theirs.close()
 
 
-def _count(ticks: Any, done: threading.Event, update: Callable[[int], object]) -> None:
-    while not done.is_set():
-        try:
-            ticks.get(timeout=0.2)
-        except queue.Empty:
-            continue
-        update(1)
+def _send(connection: Connection, job: Job) -> None:
+    try:
+        connection.send(job)
+    except OSError:
+        raise _died() from None
 
 
-_TICKS: list[Any] = []
+def _receive(connection: Connection) -> Outcome | int:
+    """Return an outcome, or how many epochs more are done."""
+    try:
+        answer = connection.recv()
+    except (EOFError, OSError):
+        raise _died() from None
+    if isinstance(answer, _Failure):
+        raise answer.error from RuntimeError(f"in a process that trains:\n{answer.trace}")
+    assert isinstance(answer, Outcome | int)
+    return answer
 
 
-def _begin(ticks: Any) -> None:
-    _TICKS[:] = [ticks]
+def _died() -> TrainingError:
+    return TrainingError(
+        "a process that trains ended by itself, as when memory runs out: use fewer --workers"
+    )
 
 
-def _train_there(job: Job) -> Outcome:
-    return _train(job, lambda: _TICKS[0].put(1))
+@dataclass(frozen=True)
+class _Failure:
+    error: Exception
+    trace: str
 
 
-def _train(job: Job, tick: Callable[[], object]) -> Outcome:
+def _work(connection: Connection) -> None:
+    """Train what comes until the other end is closed; the parent alone hears Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, with the first job
+    tqdm.set_lock(threading.RLock())  # its own lock is a semaphore, which outlives who is ended
+    logging.getLogger("nn_perception").setLevel(logging.ERROR)  # the parent warned of the data
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            answer: Outcome | _Failure
+            try:
+                answer = _train(connection.recv(), connection.send)
+            except (EOFError, BrokenPipeError):
+                raise
+            except NnPerceptionError as error:
+                answer = _Failure(error, "")
+            except Exception as error:
+                answer = _Failure(error, traceback.format_exc())
+            connection.send(answer)
+
+
+def _train(job: Job, tick: Callable[[int], object]) -> Outcome:
+    learning = job.make()
+    from nn_perception.training.devices import one_thread
     from nn_perception.training.loop import Trainer
 
     history: list[dict[str, Any]] = []
 
     def on_epoch(record: dict[str, Any]) -> None:
         history.append(record)
-        tick()
+        tick(1)
 
-    learning = job.make()
     start = time.perf_counter()
-    try:
-        fit = Trainer(learning, on_epoch=on_epoch).fit()
-    except DivergedError as error:
-        return Outcome(job.key, history, str(error), seconds=time.perf_counter() - start)
-    seconds = time.perf_counter() - start
-    found = job.analyse(fit, learning) if job.analyse else {}
+    with one_thread():
+        try:
+            fit = Trainer(learning, on_epoch=on_epoch).fit()
+        except DivergedError as error:
+            return Outcome(job.key, history, str(error), seconds=time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        found = job.analyse(fit, learning) if job.analyse else {}
     return Outcome(job.key, history, "", found, seconds)

@@ -42,6 +42,9 @@ def select_device(name: str) -> torch.device:
 MAX_THREADS = torch.get_num_threads()
 """What torch would take by itself: all cores, or ``OMP_NUM_THREADS``."""
 
+_LIMITS: list[int] = []
+"""What `one_thread` allows while it holds."""
+
 SMALL_FLOP = 1e9
 """Forward operations of a batch below which one thread is as fast as several."""
 
@@ -62,7 +65,24 @@ def choose_threads(network: nn.Module, inputs: tuple[torch.Tensor, ...]) -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network.eval()(*inputs)
     network.train(was_training)
-    return 1 if counter.get_total_flops() < SMALL_FLOP else MAX_THREADS
+    small = counter.get_total_flops() < SMALL_FLOP
+    return min([1 if small else MAX_THREADS, *_LIMITS])
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute in one thread, whatever the network: several trainings share the cores.
+
+    Sums of several threads are rounded in another order: figures would depend on the machine.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    _LIMITS.append(1)
+    try:
+        yield
+    finally:
+        _LIMITS.pop()
+        torch.set_num_threads(before)
 
 
 def seed_device(seed: int, device: torch.device) -> None:
