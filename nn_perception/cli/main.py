@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("nn_perception").setLevel(logging.INFO)
     words = list(sys.argv[1:] if arguments is None else arguments)
-    hint = _unknown_command(words)
+    hint = _wrong_words(words)
     if hint:
         print(f"nn-perception: error: {hint}", file=sys.stderr)
         return 2
@@ -107,8 +107,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _unknown_command(words: Sequence[str]) -> str:
+def _wrong_words(words: Sequence[str]) -> str:
+    """Say what is wrong with the first words; a command may have ``wrong_words`` for its own."""
     first = words[0] if words else ""
-    if not first or first.startswith("-") or first in COMMANDS:
+    if not first or first.startswith("-"):
         return ""
-    return f"unknown command '{first}'{nearest(first, COMMANDS)} (there are: {', '.join(COMMANDS)})"
+    if first not in COMMANDS:
+        names = ", ".join(COMMANDS)
+        return f"unknown command '{first}'{nearest(first, COMMANDS)} (there are: {names})"
+    check = getattr(importlib.import_module(f"nn_perception.cli.{first}"), "wrong_words", None)
+    return str(check(words[1:])) if check else ""

@@ -66,6 +66,7 @@ def configure(parser: argparse.ArgumentParser, name: str, defaults: Defaults) ->
             help="of the configuration of all trainings, such as network=lecture_cnn; see "
             "'nn-perception train digits --show-config'",
         )  # fmt: skip
+        parser.set_defaults(more="overrides")  # see `nn_perception.cli.main.parse`
     if defaults.epochs:
         add(
             "--epochs", type=int, default=defaults.epochs, metavar="N",

@@ -83,13 +83,20 @@ def test_a_directory_that_cannot_be_made_is_told_before_training(capsys, tmp_pat
     assert "choose another --out" in err
 
 
-def test_an_unknown_study_is_refused(capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main(["study", "rotation-hats"])
-    assert stopped.value.code == 2
-    assert "rotation-heads" in capsys.readouterr().err
+def test_an_unknown_study_is_refused_with_the_nearest_name(capsys):
+    code, out, err = run(capsys, "rotation-hats", "--seeds", 1)
+    assert (code, out) == (2, "")
+    assert "did you mean 'rotation-heads'" in err
     with pytest.raises(ConfigError, match="did you mean 'rotation-heads'"):
         load("rotation-hats")
+
+
+def test_without_a_name_all_are_listed(capsys):
+    code, out, _ = run(capsys)
+    assert code == 0
+    lines = out.splitlines()[2:]
+    assert [line.split()[0] for line in lines] == list(STUDIES)
+    assert all(text in line for line, (_, text) in zip(lines, STUDIES.values(), strict=True))
 
 
 @pytest.mark.parametrize("name", STUDIES)
