@@ -25,6 +25,10 @@ class DatasetError(NnPerceptionError):
     """Data that is missing, damaged or not of the expected kind."""
 
 
+class HeldOutError(DatasetError):
+    """A test part that was about to be read where nobody may learn from it."""
+
+
 class BagError(DatasetError):
     """A recorded bag that cannot be read or lacks a topic."""
 

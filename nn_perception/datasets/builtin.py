@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_perception.datasets.arrays import ImageSet, UInt8Array, stratified_split
+from nn_perception.datasets.test_guard import check_test_part
 from nn_perception.errors import DatasetError
 
 BUILTIN = "builtin"
@@ -37,6 +38,8 @@ def load_builtin_digits(split: Literal["train", "test"]) -> ImageSet:
     """
     if split not in ("train", "test"):
         raise DatasetError(f"split is {split!r}, expected 'train' or 'test'")
+    if split == "test":
+        check_test_part("the test part of the built-in digits")
     images, labels = _all_digits()
     train, test = stratified_split(labels, TEST_FRACTION, SPLIT_SEED)
     chosen = train if split == "train" else test

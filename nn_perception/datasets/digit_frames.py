@@ -22,6 +22,7 @@ from nn_perception.datasets.digit_frames_sheet import make_picture
 from nn_perception.datasets.environment import CAMERA, data_from_environment
 from nn_perception.datasets.images import PICTURE_SUFFIXES, read_picture
 from nn_perception.datasets.mnist import find_mnist, load_mnist
+from nn_perception.datasets.test_guard import check_test_part
 from nn_perception.errors import DatasetError
 
 __all__ = [
@@ -159,6 +160,8 @@ def load_photographs(directory: Path, split: Literal["train", "test"]) -> list[N
     """
     if split not in ("train", "test"):
         raise DatasetError(f"split is {split!r}, expected 'train' or 'test'")
+    if split == "test":
+        check_test_part(f"{directory}: half of the photographs")
     if not directory.is_dir():
         raise DatasetError(f"{directory}: is no directory, expected one with photographs")
     files = sorted(

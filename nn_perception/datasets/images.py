@@ -19,6 +19,7 @@ from nn_perception.datasets.arrays import ImageSet, UInt8Array
 from nn_perception.datasets.mnist import has_mnist, load_mnist
 from nn_perception.datasets.recorded import is_dataset
 from nn_perception.datasets.recorded_images import load_recorded_images
+from nn_perception.datasets.test_guard import check_test_part
 from nn_perception.errors import DatasetError, nearest
 
 PICTURE_SUFFIXES = frozenset(
@@ -76,6 +77,8 @@ def load_image_set(
         raise DatasetError(f"channels is {channels}, expected 1 (grey), 3 (RGB) or None")
     if not path.exists():
         raise DatasetError(f"{path}: does not exist, {LAYOUTS}; correct the path")
+    if split == "test":
+        check_test_part(f"{path}: what is evaluated of it")
     if is_dataset(path):
         made = load_recorded_images(path, split, _converter(size, channels, convert))
         aligned, known = _align(made.labels, made.class_names, class_names, made.source)

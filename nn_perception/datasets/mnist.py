@@ -11,6 +11,7 @@ import gzip
 import math
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from nn_perception.datasets.arrays import ImageSet
 from nn_perception.datasets.download import dataset_directory
 from nn_perception.datasets.environment import data_from_environment
+from nn_perception.datasets.test_guard import check_test_part
 from nn_perception.errors import DatasetError
 
 DIGIT_NAMES = tuple(str(digit) for digit in range(10))
@@ -102,6 +104,8 @@ def load_mnist(directory: Path, split: Split) -> ImageSet:
     """
     if split not in _PREFIX:
         raise DatasetError(f"split is {split!r}, expected 'train' or 'test'")
+    if split == "test":
+        check_test_part(f"{directory}: MNIST's test part")
     paths = {kind: _find_file(directory, split, kind, ndim) for kind, ndim in _KINDS}
     missing = [_file_name(split, kind, ndim) for kind, ndim in _KINDS if paths[kind] is None]
     if missing:
@@ -119,19 +123,25 @@ def load_mnist(directory: Path, split: Split) -> ImageSet:
     return ImageSet.create(arrays["images"], arrays["labels"], DIGIT_NAMES, f"mnist/{split}")
 
 
-def find_mnist(data: Path | None = None) -> Path | None:
-    """Return the directory with all four MNIST files, or None when there is none anywhere.
+def find_mnist(
+    data: Path | None = None, splits: Sequence[Split] = ("train", "test")
+) -> Path | None:
+    """Return the directory with the files of MNIST, or None when there is none anywhere.
 
     Looked at in this order: ``data``; ``$NN_PERCEPTION_DATA``; the cache of ``nn-perception
     download mnist``. In each, the directory itself and its ``digits``, ``mnist`` and
     ``MNIST/raw`` folders.
+
+    Args:
+        data: a directory to look into, and nowhere else.
+        splits: what has to be there; both files of each.
 
     Raises:
         DatasetError: ``data`` holds no MNIST (nothing else is taken in its place), a set that was
             found is incomplete, or ``$NN_PERCEPTION_DATA`` is no directory.
     """
     if data is not None:
-        found = _search(data)
+        found = _search(data, splits)
         if found is None:
             raise DatasetError(
                 f"{data}: no MNIST there, expected {_file_name('train', 'images', 3)}.gz and its "
@@ -139,8 +149,8 @@ def find_mnist(data: Path | None = None) -> Path | None:
             )
         return found
     directory = data_from_environment()
-    found = _search(directory) if directory is not None else None
-    return found or _search(dataset_directory("mnist"))
+    found = _search(directory, splits) if directory is not None else None
+    return found or _search(dataset_directory("mnist"), splits)
 
 
 def has_mnist(directory: Path, split: Split) -> bool:
@@ -148,9 +158,9 @@ def has_mnist(directory: Path, split: Split) -> bool:
     return any(_find_file(directory, split, kind, ndim) is not None for kind, ndim in _KINDS)
 
 
-def _search(root: Path) -> Path | None:
+def _search(root: Path, splits: Sequence[Split]) -> Path | None:
     for folder in (root / name for name in _SUBFOLDERS):
-        wanted = [(split, kind, ndim) for split in _PREFIX for kind, ndim in _KINDS]
+        wanted = [(split, kind, ndim) for split in splits for kind, ndim in _KINDS]
         missing = [_file_name(*file) for file in wanted if _find_file(folder, *file) is None]
         if not missing:
             return folder

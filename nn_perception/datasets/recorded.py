@@ -11,6 +11,7 @@ from typing import Any
 
 from nn_perception.datasets.build_settings import PARTS
 from nn_perception.datasets.build_shards import METADATA_KEY, file_sha256, require_pyarrow
+from nn_perception.datasets.test_guard import check_test_part
 from nn_perception.errors import DatasetError
 
 DATASET_FILE = "dataset.json"
@@ -80,6 +81,8 @@ def open_shards(path: Path, kind: str, parts: Sequence[str]) -> Iterator[tuple[s
     Raises:
         DatasetError: the parts have no rows, or a file is missing or damaged.
     """
+    if "test" in parts:
+        check_test_part(f"{path}: the part test")
     manifest = read_manifest(path, kind)
     require_pyarrow()
     if not any(manifest["parts"][part]["rows"] for part in parts):

@@ -6,9 +6,11 @@ import logging
 from pathlib import Path
 
 from nn_perception.datasets.environment import DATA_VARIABLE, data_from_environment
+from nn_perception.datasets.kept import kept
 from nn_perception.datasets.recorded import LEARNED, is_dataset
 from nn_perception.datasets.recorded_sequences import load_recorded_uwb
 from nn_perception.datasets.sources import find_sources, in_order_of_name, is_bag, naming
+from nn_perception.datasets.test_guard import check_test_part
 from nn_perception.datasets.uwb import UwbSequence
 from nn_perception.datasets.uwb_bags import read_uwb_bag
 from nn_perception.datasets.uwb_files import SUFFIXES, is_uwb_file, load_uwb_file
@@ -43,12 +45,12 @@ def load_uwb_data(path: Path) -> list[UwbSequence]:
         DatasetError: nothing is there, two have one name, or one of them cannot be read; the
             message names it.
     """
+    check_test_part(f"{path}: what is evaluated of it")
     if str(path) == SIMULATED and not Path(path).exists():
         return simulated_uwb(TEST_SEEDS)
     if is_dataset(path):
         return load_recorded_uwb(path, ("test",))
-    found = [_read(source) for source in find_uwb_sources(path)]
-    return in_order_of_name(found, path)
+    return _read_all(path)
 
 
 def training_uwb(data: Path | None) -> list[UwbSequence]:
@@ -63,6 +65,19 @@ def training_uwb(data: Path | None) -> list[UwbSequence]:
     Raises:
         DatasetError: see `load_uwb_data`, or ``$NN_PERCEPTION_DATA`` is no directory.
     """
+    return kept(("uwb", data), lambda: _training_uwb(data))
+
+
+def find_uwb_sources(path: Path) -> list[Path]:
+    """Return the files and bags below a path that :func:`load_uwb_data` would read.
+
+    Raises:
+        DatasetError: nothing is there.
+    """
+    return find_sources(path, is_uwb_file, _EXPECTED)
+
+
+def _training_uwb(data: Path | None) -> list[UwbSequence]:
     root = data_from_environment() if data is None else Path(data)
     if str(root) == SIMULATED and not Path(SIMULATED).exists():
         return simulated_uwb(TRAINING_SEEDS)
@@ -73,16 +88,11 @@ def training_uwb(data: Path | None) -> list[UwbSequence]:
         return simulated_uwb(TRAINING_SEEDS)
     if is_dataset(root):
         return load_recorded_uwb(root, LEARNED)
-    return load_uwb_data(root / FOLDER if (root / FOLDER).is_dir() else root)
+    return _read_all(root / FOLDER if (root / FOLDER).is_dir() else root)
 
 
-def find_uwb_sources(path: Path) -> list[Path]:
-    """Return the files and bags below a path that :func:`load_uwb_data` would read.
-
-    Raises:
-        DatasetError: nothing is there.
-    """
-    return find_sources(path, is_uwb_file, _EXPECTED)
+def _read_all(path: Path) -> list[UwbSequence]:
+    return in_order_of_name([_read(source) for source in find_uwb_sources(path)], path)
 
 
 def _read(source: Path) -> UwbSequence:

@@ -5,15 +5,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nn_perception.errors import DatasetError
 
+if TYPE_CHECKING:
+    from nn_perception.training.config import TrainingConfig
+
 Int64Array = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One part of a cross-validation: ``folds``, ``fold`` and ``seed`` of a configuration."""
+
+    folds: int
+    fold: int
+    seed: int
+
+    def recordings(self, names: Iterable[str], group: Callable[[str], str]) -> frozenset[str]:
+        """Return the names of the recordings that validate.
+
+        Args:
+            names: of recordings.
+            group: gives the group of a name: a group is in one fold as a whole.
+
+        Raises:
+            DatasetError: fewer groups than folds.
+        """
+        groups = {name: group(name) for name in names}
+        chosen = group_fold(list(groups.values()), self.folds, self.fold, self.seed)
+        return frozenset(name for name, own in groups.items() if own in chosen)
+
+
+def fold_of(config: TrainingConfig) -> Fold | None:
+    """Return what validates of a cross-validation; None: the configuration wants none."""
+    return Fold(config.folds, config.fold, config.seed) if config.folds else None
 
 
 def stratified_fold(
@@ -56,9 +89,31 @@ def group_fold(groups: Sequence[str], folds: int, fold: int, seed: int) -> froze
     """
     names = sorted(set(groups))
     if len(names) < folds:
+        repair = f"ask for {len(names)} folds" if len(names) > 1 else "give more recordings"
         raise DatasetError(
-            f"{len(names)} recordings ({', '.join(names)}) cannot make {folds} folds: a recording "
-            f"is in one fold as a whole; ask for {max(2, len(names))} folds at most"
+            f"{len(names)} recording(s) ({', '.join(names)}) cannot make {folds} folds, since a "
+            f"recording is in one fold as a whole; {repair}"
         )
     order = np.random.RandomState(seed).permutation(len(names))
     return frozenset(names[i] for i in order[fold::folds])
+
+
+def group_members(
+    groups: Sequence[str], folds: int, fold: int, seed: int
+) -> tuple[Int64Array, Int64Array]:
+    """Return the indices of items to train on and of those that validate, by their groups.
+
+    Args:
+        groups: (N,) the group of each item; see `group_fold` for the others and the error.
+    """
+    chosen = group_fold(groups, folds, fold, seed)
+    validating = np.fromiter((group in chosen for group in groups), np.bool_, len(groups))
+    return np.flatnonzero(~validating), np.flatnonzero(validating)
+
+
+def recording_of(name: str) -> str:
+    """Return the recording that a piece of a data set belongs to: ``walk`` for ``walk.003``.
+
+    Pieces are numbered so by `nn_perception.datasets.recorded_sequences`.
+    """
+    return re.sub(r"\.\d{3,}$", "", name)

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from nn_perception.bundle import ArraySpec
 from nn_perception.config import from_mapping, to_mapping
 from nn_perception.datasets.arrays import ImageSet
+from nn_perception.datasets.kept import kept
+from nn_perception.datasets.recorded import is_dataset
 from nn_perception.errors import ConfigError
 from nn_perception.evaluation.calibration import fit_temperature
 from nn_perception.evaluation.classification import classification_metrics
@@ -28,7 +30,7 @@ from nn_perception.tasks.rejection import (
 from nn_perception.training.augment import AugmentConfig, apply, draw
 from nn_perception.training.classifier_arguments import ClassifierArguments, More
 from nn_perception.training.config import TrainingConfig
-from nn_perception.training.folds import stratified_fold
+from nn_perception.training.folds import group_members, stratified_fold
 from nn_perception.training.learning import Export, Predict
 from nn_perception.training.losses import classification_loss
 from nn_perception.training.recipes import read_recipe
@@ -67,11 +69,8 @@ class ImageClassificationLearning:
         self.arguments = from_mapping(self.arguments_type, config.task_arguments)
         self.preprocessing = self.preprocessing_of(self.arguments)
         self._augments = config.augment != AugmentConfig()
-        self.data = self.load_data(data)
-        if self.arguments.samples:
-            self.data = self.data.sample(self.arguments.samples, config.seed)
-        train, validation = self._split()
-        images = prepare_all(self.data.images, self.preprocessing)
+        self.data, images = self._read(data)
+        train, validation = self._split(data is not None and is_dataset(data))
         labels = self.data.labels
         self.data_id = self.data.sha256
         self._classes = len(self.data.class_names)
@@ -88,11 +87,26 @@ class ImageClassificationLearning:
         self.train_size = len(train_part[0])
         self._class_weights = self._weigh_classes(train_part[1].numpy())
 
-    def _split(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        config = self.config
-        if config.folds:
-            return stratified_fold(self.data.labels, config.folds, config.fold, config.seed)
-        return self.data.split(config.validation_fraction, config.seed)
+    def _read(self, data: Path | None) -> tuple[ImageSet, npt.NDArray[np.uint8]]:
+        """Return the pictures as they are, and as the network takes them."""
+        which = (type(self), data, self.preprocessing)
+        samples, seed = self.arguments.samples, self.config.seed
+
+        def read() -> tuple[ImageSet, npt.NDArray[np.uint8]]:
+            found = kept(which, lambda: self.load_data(data))
+            found = found.sample(samples, seed) if samples else found
+            return found, prepare_all(found.images, self.preprocessing)
+
+        return kept((*which, samples, seed if samples else None), read)
+
+    def _split(self, is_recorded: bool) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        config, data = self.config, self.data
+        if not config.folds:
+            return data.split(config.validation_fraction, config.seed)
+        if is_recorded and data.sources is not None:
+            # Neighbouring frames of a recording show the same: it is in one fold as a whole.
+            return group_members(data.sources.tolist(), config.folds, config.fold, config.seed)
+        return stratified_fold(data.labels, config.folds, config.fold, config.seed)
 
     def _part(
         self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], count: int, seed: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ from nn_perception.datasets.imu_files import (
     TUMVI_TRAIN,
     broad_trial,
 )
+from nn_perception.datasets.kept import kept
 from nn_perception.errors import DatasetError
 from nn_perception.inertial.blocks import cut_into_blocks
 from nn_perception.rotations import quat_exp, quat_multiply
+from nn_perception.training.folds import Fold, recording_of
 
 SECOND_RATE_HZ = 50.0
 """Every training recording is also used as a slow sensor would have shown it."""
@@ -63,7 +66,7 @@ class AttitudeData:
     source: str
 
 
-def load_tracks(data: Path | None, fold: int) -> AttitudeData:
+def load_tracks(data: Path | None, fold: int, cross: Fold | None = None) -> AttitudeData:
     """Load and split recordings; the test sequences of EuRoC and TUM-VI are never in.
 
     BROAD's trials of fold ``fold`` are left out, those of the next fold validate. Where there is no
@@ -74,9 +77,10 @@ def load_tracks(data: Path | None, fold: int) -> AttitudeData:
         data: a path for `load_imu_data`, or a directory with ``attitude/`` and ``imu/`` in it.
             None: ``$NN_PERCEPTION_DATA``, and the simulator where that is not set.
         fold: 0 to 5; -1 leaves no trial out.
+        cross: what validates instead, of all that is not left out; a trial as a whole.
 
     Raises:
-        DatasetError: nothing usable is there.
+        DatasetError: nothing usable is there, or too little for the folds.
     """
     sequences, source = _load(data)
     validating = {s.name for s in sequences if s.part == "validation"}
@@ -84,8 +88,11 @@ def load_tracks(data: Path | None, fold: int) -> AttitudeData:
     if not validating:
         validating, left_out = _split([s.name for s in sequences], fold)
     usable = [s for s in sequences if s.name not in left_out]
-    train = [track for s in usable if s.name not in validating for track in _both_rates(s)]
-    validation = [_track(s) for s in usable if s.name in validating]
+    if cross is not None:
+        validating = set(cross.recordings([s.name for s in usable], _trial))
+    tracks = {s.name: kept(("tracks", s.name, s.sha256), partial(_both_rates, s)) for s in usable}
+    train = [track for s in usable if s.name not in validating for track in tracks[s.name]]
+    validation = [tracks[s.name][0] for s in usable if s.name in validating]
     if not train or not validation:
         raise DatasetError(
             f"{source}: {len(train)} recordings to train on and {len(validation)} to validate, "
@@ -137,6 +144,11 @@ def _split(names: Iterable[str], fold: int) -> tuple[set[str], set[str]]:
         return validating - left_out, left_out
     rest = [name for name in names if name not in left_out]
     return set(rest[4::5] or rest[-1:]) if len(rest) > 1 else set(), left_out
+
+
+def _trial(name: str) -> str:
+    """Return what a recording is of: a trial of BROAD by its number, or a bag."""
+    return name.split("_")[0] if name.split("_")[0].isdecimal() else recording_of(name)
 
 
 def _both_rates(sequence: ImuSequence) -> list[Track]:

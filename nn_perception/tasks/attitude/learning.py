@@ -21,6 +21,7 @@ from nn_perception.rotations import attitude_rms_deg, quat_exp, quat_multiply
 from nn_perception.tasks.attitude.data import gather, load_tracks
 from nn_perception.tasks.attitude.network import FIRST_SIGMAS, FilterNetwork
 from nn_perception.training.config import TrainingConfig
+from nn_perception.training.folds import fold_of
 from nn_perception.training.learning import Export, Predict
 from nn_perception.training.recipes import load_recipe
 
@@ -76,12 +77,13 @@ class AttitudeLearning:
     metric = "inclination_rms_deg"
     higher_is_better = False
     half_weights = False
+    arguments_type = AttitudeTraining
 
     def __init__(self, config: TrainingConfig, data: Path | None) -> None:
         """Load and split the recordings; without a path they are simulated."""
         self.config = config
         self.settings = from_mapping(AttitudeTraining, config.task_arguments)
-        self.data = load_tracks(data, self.settings.fold)
+        self.data = load_tracks(data, self.settings.fold, fold_of(config))
         train = self.data.train
         self._length = round(self.settings.chunk_s / BLOCK_S)
         self._train = gather(train)

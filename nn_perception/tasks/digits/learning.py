@@ -43,7 +43,7 @@ def load_training_digits(data: Path | None) -> ImageSet:
         return load_image_set(
             data, split="train", class_names=LABELS, convert=converter(PREPROCESSING)
         )
-    directory = find_mnist(data)
+    directory = find_mnist(data, ("train",))
     if directory is not None:
         return load_mnist(directory, "train")
     LOGGER.warning(

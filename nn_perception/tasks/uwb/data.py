@@ -14,6 +14,7 @@ from nn_perception.datasets.uwb_data import training_uwb
 from nn_perception.errors import DatasetError, nearest
 from nn_perception.rotations import quat_to_matrix
 from nn_perception.tasks.uwb.features import Float64Array, anchor_rotations, feature_rows
+from nn_perception.training.folds import Fold, recording_of
 
 IntArray = NDArray[np.int64]
 
@@ -78,8 +79,8 @@ class RangeData:
         rooms: number of constellations.
         sequences: the recordings, cut where they were to be.
         until: what was used of each recording, as a fraction of its duration.
-        validation: rows of the recordings that a data set keeps for validation; they are not
-            among ``rows``, and not learned from.
+        validation: rows of the recordings that validate; they are not among ``rows``, and not
+            learned from. None: there are none.
     """
 
     rows: RangeRows
@@ -99,6 +100,7 @@ def load_ranges(
     until: Mapping[str, float],
     bin_s: float,
     fold: int = -1,
+    cross: Fold | None = None,
 ) -> RangeData:
     """Load the recordings of one site.
 
@@ -109,9 +111,11 @@ def load_ranges(
         until: recording -> fraction of its duration that may be used, for a test on the rest.
         bin_s: ranges between a tag and an anchor within this time become one row.
         fold: piece of time of each recording that is not used, 0 to 4; -1: all are.
+        cross: which recordings validate; None: those that a data set keeps for it.
 
     Raises:
-        DatasetError: nothing usable, several sites, or a name that is not there.
+        DatasetError: nothing usable, several sites, a name that is not there, or fewer recordings
+            than folds.
     """
     everything = training_uwb(data)
     known = sorted({s.source for s in everything})
@@ -136,9 +140,9 @@ def load_ranges(
     used = [_until(s, until.get(s.name, 1.0)) for s in found if s.name not in leave_out]
     if not used:
         raise DatasetError("every recording is left out; leave some to train on")
-    return gather_ranges(
-        used, bin_s, {name: float(part) for name, part in until.items()}, fold=fold
-    )
+    validating = cross.recordings([s.name for s in used], recording_of) if cross else None
+    parts = {name: float(part) for name, part in until.items()}
+    return gather_ranges(used, bin_s, parts, fold=fold, validating=validating)
 
 
 def gather_ranges(
@@ -147,12 +151,18 @@ def gather_ranges(
     until: Mapping[str, float],
     *,
     fold: int = -1,
+    validating: frozenset[str] | None = None,
 ) -> RangeData:
     """Return the rows of recordings; see `load_ranges`.
+
+    Args:
+        validating: names of those that are not learned from; None: as they say themselves.
 
     Raises:
         DatasetError: no range has a truth.
     """
+    if validating is None:
+        validating = frozenset(s.name for s in sequences if s.part == "validation")
     tags = tuple(dict.fromkeys(name for s in sequences for name in s.tags))
     anchors = tuple(dict.fromkeys(name for s in sequences for name in s.anchors))
     rooms: list[Mapping[str, Anchor]] = []
@@ -163,8 +173,7 @@ def gather_ranges(
         good = np.flatnonzero(_usable(sequence) & (piece_of_time(sequence) != fold))
         if len(good):
             room = _room(rooms, sequence.anchors)
-            validates = sequence.part == "validation"
-            found = held if validates else parts
+            found = held if sequence.name in validating else parts
             found.append(_rows(sequence, good, room, tags, anchors, bin_s))
     if not parts:
         raise DatasetError(
@@ -172,7 +181,7 @@ def gather_ranges(
             "beside the ranges; record truth/pose as well"
         )
     site = sequences[0].source
-    learned = tuple(s for s in sequences if s.part != "validation")
+    learned = tuple(s for s in sequences if s.name not in validating)
     validation = _joined(held) if held else None
     return RangeData(_joined(parts), site, tags, anchors, len(rooms), learned, until, validation)
 

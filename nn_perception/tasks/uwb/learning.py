@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from nn_perception.bundle import ArraySpec, Bundle
 from nn_perception.config import from_mapping
+from nn_perception.datasets.kept import kept
 from nn_perception.datasets.uwb_text import format_anchors, format_tags
 from nn_perception.engine import create_engine
 from nn_perception.errors import ConfigError
@@ -20,9 +21,11 @@ from nn_perception.networks import build_network
 from nn_perception.tasks.uwb.constants import new_constants, updated_constants
 from nn_perception.tasks.uwb.data import BLOCKS, RangeRows, load_ranges
 from nn_perception.tasks.uwb.features import DIRECTIONS, FEATURES, Float64Array
-from nn_perception.tasks.uwb.lessons import make_lessons
+from nn_perception.tasks.uwb.kernel import Kernel
+from nn_perception.tasks.uwb.lessons import Lessons, make_lessons
 from nn_perception.tasks.uwb.model import RangeModel
 from nn_perception.training.config import TrainingConfig
+from nn_perception.training.folds import fold_of
 from nn_perception.training.learning import Export, Predict
 from nn_perception.training.recipes import load_recipe
 
@@ -83,13 +86,20 @@ class UwbLearning:
     metric = "range_rmse_m"
     higher_is_better = False
     half_weights = False
+    arguments_type = UwbTraining
 
     def __init__(self, config: TrainingConfig, data: Path | None) -> None:
         """Load the ranges; without a path they are simulated."""
         self.config = config
         self.settings = settings = from_mapping(UwbTraining, config.task_arguments)
         self.data = load_ranges(
-            data, settings.site, settings.leave_out, settings.until, settings.bin_s, settings.fold
+            data,
+            settings.site,
+            settings.leave_out,
+            settings.until,
+            settings.bin_s,
+            settings.fold,
+            fold_of(config),
         )
         self._constants = new_constants(self.data)
         self._before: RangeModel | None = None
@@ -231,13 +241,10 @@ class UwbLearning:
 
     def _prepare(self) -> None:
         settings = self.settings
-        lessons, self._left, self._kernel = make_lessons(
-            self.data,
-            self._expected,
-            made_up=settings.made_up,
-            most=settings.rows,
-            new_room=self.data.rooms > 1,
-            seed=self.config.seed,
+        numbers = (settings.fold, settings.bin_s, settings.made_up, settings.rows, self.config.seed)
+        init = self._init.id if self._init is not None else ""
+        lessons, self._left, self._kernel = kept(
+            ("lessons", self.data_id, self.data.rooms, *numbers, init), self._make_lessons
         )
         self._recorded = lessons.rows.take(np.arange(len(self._left)))
         self._targets_m = lessons.target_m
@@ -251,6 +258,16 @@ class UwbLearning:
         if self.data.validation is not None:
             held = self._inputs(self.data.validation).astype(np.float32)
             self._lessons["validation"] = torch.from_numpy(held)
+
+    def _make_lessons(self) -> tuple[Lessons, Float64Array, Kernel]:
+        return make_lessons(
+            self.data,
+            self._expected,
+            made_up=self.settings.made_up,
+            most=self.settings.rows,
+            new_room=self.data.rooms > 1,
+            seed=self.config.seed,
+        )
 
     def _expected(self, rows: RangeRows) -> Float64Array:
         """Return the errors that are expected before anything is learned."""

@@ -40,7 +40,7 @@ def recordings(monkeypatch, tmp_path):
 
     def install(names, **changes):
         found = [recording(name, seed, **changes) for seed, name in enumerate(names)]
-        monkeypatch.setattr(imu_data, "load_imu_data", lambda path: found)
+        monkeypatch.setattr(imu_data, "read_recordings", lambda path: found)
         return tmp_path
 
     return install
@@ -169,7 +169,7 @@ def test_a_test_sequence_alone_is_nothing_to_train_on(recordings):
 def test_recordings_without_truth_are_named(recordings, monkeypatch):
     path = recordings(["a", "b"], duration_s=1.0)
     blind = [dataclasses.replace(recording("a", duration_s=1.0), orientation_xyzw=None)]
-    monkeypatch.setattr(imu_data, "load_imu_data", lambda path: blind)
+    monkeypatch.setattr(imu_data, "read_recordings", lambda path: blind)
     with pytest.raises(DatasetError, match="none of its 1 recordings has a true orientation"):
         load_tracks(path, -1)
 
@@ -177,7 +177,7 @@ def test_recordings_without_truth_are_named(recordings, monkeypatch):
 def test_a_recording_of_rest_alone_has_figures(monkeypatch, tmp_path):
     found = [recording("a", duration_s=3.0), recording("b", duration_s=3.0)]
     found[1] = dataclasses.replace(found[1], movement=np.zeros(len(found[1]), bool))
-    monkeypatch.setattr(imu_data, "load_imu_data", lambda path: found)
+    monkeypatch.setattr(imu_data, "read_recordings", lambda path: found)
     learning = AttitudeLearning(config(), tmp_path)
     network = learning.build_network()
     figures = learning.validate(lambda *inputs: network(*inputs).detach())
