@@ -15,6 +15,7 @@ from typing import Any
 from nn_perception.errors import ConfigError
 
 BLUE, RED, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+PURPLE, SKY = "#CC79A7", "#56B4E9"
 INK, MUTED, FAINT = "#222222", "#6b7280", "#e5e7eb"
 WIDTH_IN = 8.0
 DPI = 200

@@ -18,6 +18,10 @@ from typing import Any
 from nn_perception.errors import ConfigError, nearest
 
 STUDIES: dict[str, tuple[str, str]] = {
+    "learning-rate": (
+        "nn_perception.studies.learning_rate",
+        "learning rates over many decades: too slow, good, unstable, diverged",
+    ),
     "rotation-heads": (
         "nn_perception.studies.rotation_heads",
         "quaternion, 6D and SVD as a network's last layer, on point-cloud alignment",
@@ -25,6 +29,10 @@ STUDIES: dict[str, tuple[str, str]] = {
     "uwb-adaptation": (
         "nn_perception.studies.uwb_adaptation",
         "what minutes of a new site are worth to a correction of UWB ranges",
+    ),
+    "mlp-vs-cnn": (
+        "nn_perception.studies.mlp_vs_cnn",
+        "an MLP and convolutional networks: data, parameters, moved pictures",
     ),
 }
 """Name -> (module, what it compares)."""

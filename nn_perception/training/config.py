@@ -8,6 +8,11 @@ from typing import Any, Literal
 from nn_perception.errors import ConfigError
 from nn_perception.training.augment import AugmentConfig
 
+OptimizerName = Literal["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "closed_form"]
+
+CLOSED_FORM = "closed_form"
+"""Value of ``optimizer`` that takes no steps, see `nn_perception.training.closed_form`."""
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -19,11 +24,14 @@ class TrainingConfig:
         epochs: passes over the training data.
         batch_size: samples of one step, over all processes; 0: all there are (full batch).
         optimizer: ``sgd``, ``momentum`` (heavy ball), ``nesterov``, ``rmsprop``, ``adam`` or
-            ``adamw``.
+            ``adamw``; ``closed_form``: linear regression without steps, in one epoch, see
+            `nn_perception.training.closed_form`.
         learning_rate: peak learning rate.
         momentum: of ``momentum``, ``nesterov`` and ``rmsprop``; beta1 of ``adam`` and ``adamw``.
         weight_decay: L2 penalty on weights, not on biases (decoupled for ``adamw``).
-        l1: L1 penalty on weights.
+        l1: L1 penalty on weights, not on biases: after each step they are drawn towards 0 by the
+            learning rate times this, and stay 0 where they get there (decoupled, as the decay of
+            ``adamw``). How many are, the record of each epoch says as ``zero_weights``.
         initialisation: of the weights of linear and convolution layers, see
             `nn_perception.training.initialisation`; ``default``: as the network makes them.
         schedule: ``constant``, ``step`` (times ``step_factor`` every ``step_epochs``), ``cosine``
@@ -54,12 +62,14 @@ class TrainingConfig:
     network_arguments: dict[str, Any] = field(default_factory=dict)
     epochs: int = 10
     batch_size: int = 128
-    optimizer: Literal["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"] = "adamw"
+    optimizer: OptimizerName = "adamw"
     learning_rate: float = 1e-3
     momentum: float = 0.9
     weight_decay: float = 0.0
     l1: float = 0.0
-    initialisation: Literal["default", "zeros", "normal", "xavier", "he"] = "default"
+    initialisation: Literal["default", "zeros", "normal", "small_normal", "xavier", "he"] = (
+        "default"
+    )
     schedule: Literal["constant", "step", "cosine", "one_cycle"] = "one_cycle"
     warmup_fraction: float = 0.2
     step_epochs: int = 10
