@@ -7,7 +7,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,13 +15,14 @@ from typing import Any
 
 from nn_perception.jobs.files import JobError
 from nn_perception.jobs.progress import ERROR, ProgressReader
+from nn_perception.module_command import module_command
 from nn_perception.signal_names import signal_name
 
 TERMINATE_S = 0.4
 """Time between SIGTERM and SIGKILL."""
 POLL_S = 0.05
 LOG_LINES = 5
-COMMAND = (sys.executable, "-m", "nn_perception.jobs.child")
+COMMAND = tuple(module_command("nn_perception.jobs.child"))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ import os
 import signal
 import sys
 
+from nn_perception.module_command import module_command
+
 PR_SET_PDEATHSIG = 1
 
 
@@ -20,7 +22,7 @@ def guarded_command(module: str) -> list[str]:
 
     The process counts as gone, too, when the thread that starts the command ends.
     """
-    return [sys.executable, "-m", "nn_perception.nodes.guarded", str(os.getpid()), module]
+    return [*module_command("nn_perception.nodes.guarded"), str(os.getpid()), module]
 
 
 def main() -> int:
@@ -31,7 +33,7 @@ def main() -> int:
     # It may have gone before it was asked for.
     if os.getppid() != int(parent):
         return 1
-    os.execv(sys.executable, [sys.executable, "-m", module, *words])
+    os.execv(sys.executable, [*module_command(module), *words])
 
 
 if __name__ == "__main__":

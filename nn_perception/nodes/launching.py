@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +31,7 @@ from launch_ros.actions import Node
 from launch_ros.utilities import make_namespace_absolute, prefix_namespace
 
 from nn_perception.errors import ConfigError
+from nn_perception.module_command import module_command
 from nn_perception.nodes import launch_arguments
 from nn_perception.nodes.bag_commands import NodeTopics, play_command, record_command
 from nn_perception.nodes.launch_arguments import Argument, is_true
@@ -84,7 +84,7 @@ def replay_description() -> LaunchDescription:
             output="screen",
         )
         ready = ExecuteProcess(
-            cmd=[sys.executable, "-m", "nn_perception.nodes.ready", *(t.node for t in topics)],
+            cmd=[*module_command("nn_perception.nodes.ready"), *(t.node for t in topics)],
             name="ready",
             output="screen",
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +12,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from nn_perception.errors import NnPerceptionError
+from nn_perception.module_command import module_command
 from nn_perception.share import share_path
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -133,7 +133,7 @@ class NodeProcess:
             arguments: put before ``--ros-args``.
             environment: further variables.
         """
-        command = [sys.executable, "-m", f"nn_perception.nodes.{executable}", *arguments]
+        command = [*module_command(f"nn_perception.nodes.{executable}"), *arguments]
         command += ros_arguments(parameters or {}, remappings or {})
         variables = {**os.environ, **ros_environment(domain_id), **(environment or {})}
         self.log = log

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 from nn_perception.errors import NnPerceptionError
+from nn_perception.module_command import module_command
 
 
 def open_viewer(recording: Path) -> None:
@@ -17,7 +17,7 @@ def open_viewer(recording: Path) -> None:
     """
     # With "auto" a viewer that runs already does not take the recording over.
     code = subprocess.run(
-        [sys.executable, "-m", "rerun", "--port", "auto", str(recording)], check=False
+        [*module_command("rerun"), "--port", "auto", str(recording)], check=False
     ).returncode
     if code != 0:
         raise NnPerceptionError(
