@@ -18,9 +18,17 @@ from typing import Any
 from nn_perception.errors import ConfigError, nearest
 
 STUDIES: dict[str, tuple[str, str]] = {
+    "decision-boundary": (
+        "nn_perception.studies.decision_boundary",
+        "what a single layer, hidden units and more layers can tell apart: circle, xor, spirals",
+    ),
     "learning-rate": (
         "nn_perception.studies.learning_rate",
         "learning rates over many decades: too slow, good, unstable, diverged",
+    ),
+    "batch-size": (
+        "nn_perception.studies.batch_size",
+        "stochastic, mini-batch and full-batch descent: epochs, steps, time, noise",
     ),
     "rotation-heads": (
         "nn_perception.studies.rotation_heads",
