@@ -107,6 +107,7 @@ def _to_tuple(value: Any) -> Any:
 
 register_network("mlp", "nn_perception.networks.mlp:Mlp")
 register_network("lecture_cnn", "nn_perception.networks.cnn:LectureCnn")
+register_network("lenet", "nn_perception.networks.cnn:LeNet")
 register_network("digit_cnn", "nn_perception.networks.cnn:DigitCnn")
 register_network("elman_rnn", "nn_perception.networks.recurrent:ElmanRnn")
 register_network("gru", "nn_perception.networks.recurrent:Gru")
@@ -114,4 +115,5 @@ register_network("residual_cnn", "nn_perception.networks.residual:ResidualCnn")
 register_network("timm_backbone", "nn_perception.networks.timm_backbone:TimmBackbone")
 register_network("imu_noise", "nn_perception.networks.imu_noise:ImuNoise")
 register_network("gyro_tcn", "nn_perception.networks.gyro_tcn:GyroTcn")
+register_network("gyro_rnn", "nn_perception.networks.gyro_rnn:GyroRnn")
 register_network("range_bias", "nn_perception.networks.range_bias:RangeBias")

@@ -208,7 +208,9 @@ class ElmanRnn(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, classes) for raw images (N, C, H, W) in 0..255."""
         sequence = self.sequence(images)
-        states, _ = self.rows(sequence, sequence.new_zeros(len(sequence), self.rows.state_size))
+        # ``len`` would be a number of the probe's in an exported graph.
+        nothing = sequence.new_zeros(sequence.shape[0], self.rows.state_size)
+        states, _ = self.rows(sequence, nothing)
         logits: Tensor = self.readout(self.dropout(states[:, -1]))
         return logits
 

@@ -55,12 +55,15 @@ def choose_threads(network: nn.Module, inputs: tuple[torch.Tensor, ...]) -> int:
     Several threads wait for each other, spinning, many times in a step. A small network gains
     nothing by them, and as soon as anything else runs they stall it: beside two busy processes on
     two cores the digits' mlp took 2.3 ms a step with one thread and 68 ms with two. The choice
-    depends on the network and the batch only, so that a run repeats exactly.
+    depends on the network and the batch only, so that a run repeats exactly. A recurrence is many
+    small products, one after the other, and has one thread whatever their sum.
 
     Args:
         network: on its device.
         inputs: one batch.
     """
+    if any(isinstance(module, nn.RNNBase) for module in network.modules()):
+        return 1
     was_training = network.training
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network.eval()(*inputs)

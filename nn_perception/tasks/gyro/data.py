@@ -14,6 +14,7 @@ from nn_perception.datasets.imu_bias import constant_bias
 from nn_perception.datasets.imu_data import training_recordings
 from nn_perception.datasets.imu_files import EUROC_TEST, TUMVI_TEST
 from nn_perception.errors import DatasetError, nearest
+from nn_perception.training.folds import Fold, recording_of
 
 _RATE_TOLERANCE = 0.02
 
@@ -37,7 +38,12 @@ class GyroData:
     mean_bias_rad_s: tuple[float, ...]
 
 
-def load_recordings(data: Path | None, prefix: str, leave_out: Sequence[str]) -> GyroData:
+def load_recordings(
+    data: Path | None,
+    prefix: str,
+    leave_out: Sequence[str],
+    cross: Fold | None = None,
+) -> GyroData:
     """Load the recordings of one sensor; test sequences of EuRoC and TUM-VI are never in.
 
     Args:
@@ -45,9 +51,11 @@ def load_recordings(data: Path | None, prefix: str, leave_out: Sequence[str]) ->
             ``$NN_PERCEPTION_DATA``, and the simulator where that is not set.
         prefix: only recordings whose name starts so.
         leave_out: names of recordings that validate.
+        cross: what validates instead, of all of them; pieces of one bag together.
 
     Raises:
-        DatasetError: nothing usable, several sensors, or other sample rates.
+        DatasetError: nothing usable, several sensors, other sample rates, or fewer recordings than
+            folds.
     """
     found = [
         s
@@ -71,6 +79,8 @@ def load_recordings(data: Path | None, prefix: str, leave_out: Sequence[str]) ->
                 f"{', '.join(names)}"
             )
     validating = {*leave_out, *(s.name for s in usable if s.part == "validation")}
+    if cross is not None:
+        validating = {*cross.recordings(names, recording_of)}
     train = tuple(s for s in usable if s.name not in validating)
     if not train:
         raise DatasetError("every recording is left out; leave some to train on")

@@ -26,8 +26,9 @@ from nn_perception.rotations import (
     quat_multiply,
 )
 from nn_perception.tasks.gyro.data import load_recordings, pack
-from nn_perception.tasks.gyro.network import GyroNetwork
+from nn_perception.tasks.gyro.network import GyroNetwork, Window
 from nn_perception.training.config import TrainingConfig
+from nn_perception.training.folds import fold_of
 from nn_perception.training.increments import rate_increments, relative_turns
 from nn_perception.training.learning import Export, Predict
 from nn_perception.training.recipes import load_recipe
@@ -51,6 +52,9 @@ class GyroTraining:
         bias_rad_s: standard deviation of the bias that is added, so that none is learned by heart.
         left_bias_rad_s: what the correction may leave of the bias, for gravity to find in motion;
             0: gravity is not asked. Not trained.
+        window_s: a network with a recurrence sees recordings in pieces of so many seconds, side by
+            side; 0: whole, as convolutions should.
+        warm_up_s: what a piece's state comes from: so many seconds before it.
     """
 
     prefix: str = ""
@@ -61,6 +65,8 @@ class GyroTraining:
     noise_m_s2: float = 0.1
     bias_rad_s: float = 0.0018
     left_bias_rad_s: float = 8.7e-4
+    window_s: float = 0.0
+    warm_up_s: float = 2.0
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -72,6 +78,9 @@ class GyroTraining:
             raise ConfigError(
                 f"'increments' is {list(self.increments)}; expected powers of two, such as 16"
             )
+        for name in ("window_s", "warm_up_s"):
+            if not 0.0 <= getattr(self, name) <= 3600.0:
+                raise ConfigError(f"'{name}' is {getattr(self, name)}; expected 0 to 3600 seconds")
 
 
 class GyroLearning:
@@ -81,12 +90,19 @@ class GyroLearning:
     metric = "orientation_rms_deg"
     higher_is_better = False
     half_weights = False
+    arguments_type = GyroTraining
 
     def __init__(self, config: TrainingConfig, data: Path | None) -> None:
         """Load and split the recordings; without a path they are simulated."""
         self.config = config
-        self.settings = from_mapping(GyroTraining, config.task_arguments)
-        self.data = load_recordings(data, self.settings.prefix, self.settings.leave_out)
+        self.settings = settings = from_mapping(GyroTraining, config.task_arguments)
+        if config.folds and settings.leave_out:
+            raise ConfigError(
+                f"'leave_out' names {', '.join(settings.leave_out)} and 'folds' is {config.folds}: "
+                "both say which recordings validate; give one of them"
+            )
+        cross = fold_of(config)
+        self.data = load_recordings(data, settings.prefix, settings.leave_out, cross)
         self.rate_hz = self.data.rate_hz
         self._train = pack(self.data.train)
         self._validation = pack(self.data.validation or self.data.train)
@@ -100,10 +116,19 @@ class GyroLearning:
         return load_recipe(cls.task, network or "gyro_tcn")
 
     def build_network(self) -> nn.Module:
-        """Build the correction around the convolutions, which go into the bundle."""
-        tcn = build_network(self.config.network, self.network_arguments())
-        self._network = GyroNetwork(tcn, self.data.mean_bias_rad_s, self.rate_hz)  # type: ignore[arg-type]
+        """Build the correction around the causal network, which goes into the bundle."""
+        causal = build_network(self.config.network, self.network_arguments())
+        self._network = GyroNetwork(causal, self.data.mean_bias_rad_s, self.rate_hz, self._window())
         return self._network
+
+    def _window(self) -> Window | None:
+        settings = self.settings
+        if not settings.window_s:
+            return None
+        samples, warm_up = (
+            round(seconds * self.rate_hz) for seconds in (settings.window_s, settings.warm_up_s)
+        )
+        return Window(max(1, samples), warm_up)
 
     def network_arguments(self) -> dict[str, Any]:
         """Return the configured arguments, and mean and spread of the training samples."""
@@ -115,9 +140,9 @@ class GyroLearning:
         return {**decided, **self.config.network_arguments}
 
     def bundle_network(self, network: nn.Module) -> nn.Module:
-        """Return the convolutions; the rest of the correction is the bundle's calibration."""
-        tcn: nn.Module = network.tcn  # type: ignore[assignment]
-        return tcn
+        """Return the causal network; the rest of the correction is the bundle's calibration."""
+        causal: nn.Module = network.causal  # type: ignore[assignment]
+        return causal
 
     def move_to(self, device: torch.device) -> None:
         """See `Learning.move_to`."""
@@ -167,7 +192,8 @@ class GyroLearning:
 
     def export(self, predict: Predict) -> Export:
         """See `Learning.export`."""
-        network, cache = self._network, self._network.tcn.cache_size
+        network = self._network
+        cache: int = network.causal.cache_size  # type: ignore[assignment]
         generator = torch.Generator().manual_seed(0)
         whole = self._validation["samples"]
         start = max(0, min(1000, whole.shape[1] - _PROBES[1]))

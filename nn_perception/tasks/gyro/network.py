@@ -4,34 +4,54 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from nn_perception.inertial.rest import SMOOTHING_S, first_state, remember
-from nn_perception.networks.gyro_tcn import GyroTcn
 
 _MATRIX_STEP, _RATE_STEP = 0.1, math.radians(2.0)
 """What a change of 1 of a parameter does: rates in rad/s are small numbers beside weights."""
 _FIRST_THRESHOLDS = (0.2, math.radians(2.0), 0.4, math.radians(0.7))
 
 
+class Window(NamedTuple):
+    """Truncated back-propagation through time: pieces of a recording that run side by side.
+
+    Attributes:
+        samples: of a piece, 1 or more.
+        warm_up: samples before it from which its state comes, beginning with a past of nothing.
+    """
+
+    samples: int
+    warm_up: int
+
+
 class GyroNetwork(nn.Module):
-    """Calibration, bias remembered from rest, and convolutions.
+    """Calibration, bias remembered from rest, and a causal network.
 
     corrected = matrix rate - expected bias - remembered bias + offset + correction, where the
     offset is what motion adds to the bias (vibration does), and the correction comes from the
-    convolutions.
+    network: convolutions, or recurrent layers.
 
     Args:
-        tcn: the part that goes into the bundle as a graph.
+        causal: the part that goes into the bundle as a graph; takes samples and its cache, gives
+            corrections and the next cache (see `GyroTcn`), and has a ``cache_size``.
         expected_bias_rad_s: (3,) where training starts.
         rate_hz: sample rate.
+        window: pieces in which ``causal`` sees a recording in training; None: it sees it whole.
     """
 
-    def __init__(self, tcn: GyroTcn, expected_bias_rad_s: Sequence[float], rate_hz: float) -> None:
+    def __init__(
+        self,
+        causal: nn.Module,
+        expected_bias_rad_s: Sequence[float],
+        rate_hz: float,
+        window: Window | None = None,
+    ) -> None:
         super().__init__()
-        self.tcn = tcn
+        self.causal, self.window = causal, window
         self.decay = math.exp(-1.0 / (rate_hz * SMOOTHING_S))
         self.matrix_change = nn.Parameter(torch.zeros(3, 3))
         self.register_buffer("start", torch.tensor(expected_bias_rad_s, dtype=torch.float32))
@@ -67,6 +87,32 @@ class GyroNetwork(nn.Module):
         thresholds = torch.exp(self.log_thresholds)
         seen, _ = remember(first_state(calibrated), calibrated, dt_s, self.decay, thresholds)
         offset = self.motion_offset_rad_s * seen.known * (1.0 - seen.at_rest)
-        correction, _ = self.tcn(samples, samples.new_zeros(len(samples), self.tcn.cache_size))
+        if self.window is not None and self.training:
+            correction = in_windows(self.causal, samples, self.window)
+        else:
+            correction = from_nothing(self.causal, samples)
         corrected: Tensor = rate - seen.bias_rad_s + offset + correction
         return corrected
+
+
+def from_nothing(causal: Any, samples: Tensor) -> Tensor:
+    """Return a causal network's corrections (B, T, 3) of (B, T, 6) without a past."""
+    correction: Tensor = causal(samples, samples.new_zeros(len(samples), causal.cache_size))[0]
+    return correction
+
+
+def in_windows(causal: Any, samples: Tensor, window: Window) -> Tensor:
+    """Return the same from pieces that know nothing before their warm-up, as rows of one batch.
+
+    The steps of a recurrent network follow each other: there are so many fewer of them, and no
+    gradient comes from further than a piece and its warm-up. The first row counts from its first
+    sample, as a stream does.
+    """
+    size, warm_up = window
+    batch, length, _ = samples.shape
+    count = max(1, -(-(length - warm_up) // size))
+    behind = samples[:, -1:].expand(-1, warm_up + count * size - length, -1)
+    rows = torch.cat([samples, behind], 1).unfold(1, warm_up + size, size).transpose(2, 3)
+    found = from_nothing(causal, rows.flatten(0, 1)).reshape(batch, count, warm_up + size, 3)
+    pieces = [found[:, 0, :warm_up], found[:, :, warm_up:].flatten(1, 2)]
+    return torch.cat(pieces, 1)[:, :length]

@@ -12,7 +12,7 @@ from nn_perception.errors import ConfigError, DatasetError
 
 torch = pytest.importorskip("torch")
 
-from nn_perception.datasets import imu_data  # noqa: E402
+from nn_perception.tasks.gyro import data  # noqa: E402
 from nn_perception.tasks.gyro.data import constant_bias, load_recordings, pack  # noqa: E402
 from nn_perception.tasks.gyro.learning import GyroLearning, open_loop_rms_deg  # noqa: E402
 from nn_perception.training.loop import Trainer  # noqa: E402
@@ -28,7 +28,7 @@ def recordings(monkeypatch, tmp_path):
     """Return a function: recordings -> a path from which they are loaded."""
 
     def install(found):
-        monkeypatch.setattr(imu_data, "load_imu_data", lambda path: list(found))
+        monkeypatch.setattr(data, "training_recordings", lambda path, folders: list(found))
         return tmp_path
 
     return install
@@ -56,11 +56,11 @@ def learning(recordings):
 
 def test_test_sequences_are_never_in(recordings):
     path = recordings(named(*EUROC_TEST, *TUMVI_TEST, *EUROC_TRAIN, duration_s=1.0))
-    data = load_recordings(path, "", ["euroc_MH_01_easy"])
-    used = {s.name for s in (*data.train, *data.validation)}
+    found = load_recordings(path, "", ["euroc_MH_01_easy"])
+    used = {s.name for s in (*found.train, *found.validation)}
     assert used == set(EUROC_TRAIN)
-    assert [s.name for s in data.validation] == ["euroc_MH_01_easy"]
-    assert "euroc_MH_01_easy" not in {s.name for s in data.train}
+    assert [s.name for s in found.validation] == ["euroc_MH_01_easy"]
+    assert "euroc_MH_01_easy" not in {s.name for s in found.train}
     with pytest.raises(DatasetError, match="leave_out names"):
         load_recordings(path, "", [EUROC_TEST[0]])
 
