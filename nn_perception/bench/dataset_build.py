@@ -36,7 +36,7 @@ from nn_perception.datasets.bag_writer import (
 from nn_perception.datasets.bags import BagReader
 from nn_perception.datasets.imu_bags import write_imu_bag
 from nn_perception.datasets.imu_simulator import Motion, simulate_imu
-from nn_perception.datasets.uwb_bags import write_uwb_bag
+from nn_perception.datasets.uwb_bag_writer import write_uwb_bag
 from nn_perception.datasets.uwb_simulated import TEST_SEEDS, simulated_uwb
 from nn_perception.datasets.vision_msgs import CLASSIFICATION
 from nn_perception.errors import NnPerceptionError

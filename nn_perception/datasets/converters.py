@@ -11,7 +11,7 @@ from nn_perception.datasets.digit_frames_bags import SIMULATED_DIGITS, write_sim
 from nn_perception.datasets.imu_bags import write_imu_bag
 from nn_perception.datasets.imu_files import load_imu_directory
 from nn_perception.datasets.uwb import UwbSequence
-from nn_perception.datasets.uwb_bags import write_uwb_bag
+from nn_perception.datasets.uwb_bag_writer import write_uwb_bag
 from nn_perception.datasets.uwb_files import is_uwb_file, load_uwb_file
 from nn_perception.errors import DatasetError
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from nn_perception.cli.main import main
-from nn_perception.datasets.uwb_bags import write_uwb_bag
+from nn_perception.datasets.uwb_bag_writer import write_uwb_bag
 from nn_perception.datasets.uwb_simulated import simulate_uwb
 
 pytest.importorskip("rosbags")

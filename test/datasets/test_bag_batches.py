@@ -15,7 +15,7 @@ from nn_perception.datasets.bags import BagReader
 from nn_perception.datasets.bulk_cdr import imu_rows, pose_rows, range_rows
 from nn_perception.datasets.imu_bags import IMU, IMU_TOPIC, imu_message
 from nn_perception.datasets.imu_truth import StampedRows, increasing, pose_from_cdr
-from nn_perception.datasets.uwb_bags import range_message
+from nn_perception.datasets.uwb_bag_writer import range_message
 from nn_perception.errors import BagError, MessageError
 from nn_perception.inertial.cdr import reading_from_cdr
 

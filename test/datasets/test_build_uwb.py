@@ -11,7 +11,8 @@ from nn_perception.datasets.bag_writer import BagWriter
 from nn_perception.datasets.bags import BagReader
 from nn_perception.datasets.build import build_dataset
 from nn_perception.datasets.build_settings import BuildSettings
-from nn_perception.datasets.uwb_bags import POSE_TOPIC, read_uwb_bag, write_uwb_bag
+from nn_perception.datasets.uwb_bag_writer import write_uwb_bag
+from nn_perception.datasets.uwb_bags import POSE_TOPIC, read_uwb_bag
 from nn_perception.datasets.uwb_data import load_uwb_data, training_uwb
 from nn_perception.datasets.uwb_simulated import TEST_SEEDS, simulated_uwb
 from nn_perception.errors import BagError, DatasetError

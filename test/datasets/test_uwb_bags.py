@@ -11,6 +11,7 @@ from nn_perception.datasets.bag_types import message_class
 from nn_perception.datasets.bag_writer import header
 from nn_perception.datasets.bags import BagReader, BagWriter
 from nn_perception.datasets.uwb import UwbSequence
+from nn_perception.datasets.uwb_bag_writer import range_message, write_uwb_bag
 from nn_perception.datasets.uwb_bags import (
     ANCHORS_TOPIC,
     ODOM,
@@ -20,10 +21,8 @@ from nn_perception.datasets.uwb_bags import (
     RANGE,
     STRING,
     TAGS_TOPIC,
-    range_message,
     range_topics,
     read_uwb_bag,
-    write_uwb_bag,
 )
 from nn_perception.datasets.uwb_odom import OdomNoise
 from nn_perception.datasets.uwb_simulated import simulate_uwb

@@ -12,7 +12,8 @@ from nn_perception.cli.main import main
 from nn_perception.datasets import converters, uwb_data
 from nn_perception.datasets.imu_simulator import Motion, simulate_imu
 from nn_perception.datasets.uwb import UwbSequence
-from nn_perception.datasets.uwb_bags import read_uwb_bag, write_uwb_bag
+from nn_perception.datasets.uwb_bag_writer import write_uwb_bag
+from nn_perception.datasets.uwb_bags import read_uwb_bag
 from nn_perception.datasets.uwb_data import load_uwb_data, training_uwb
 from nn_perception.datasets.uwb_files import load_uwb_file
 from nn_perception.datasets.uwb_simulated import TEST_SEEDS, TRAINING_SEEDS, simulate_uwb

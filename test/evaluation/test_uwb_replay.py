@@ -9,7 +9,8 @@ import pytest
 
 from nn_perception.datasets.bag_types import message_class
 from nn_perception.datasets.bags import BagReader, BagWriter
-from nn_perception.datasets.uwb_bags import read_uwb_bag, write_uwb_bag
+from nn_perception.datasets.uwb_bag_writer import write_uwb_bag
+from nn_perception.datasets.uwb_bags import read_uwb_bag
 from nn_perception.datasets.uwb_odom import OdomNoise
 from nn_perception.datasets.uwb_simulated import simulate_uwb
 from nn_perception.errors import BagError

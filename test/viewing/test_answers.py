@@ -9,7 +9,7 @@ from nn_perception.datasets.digit_frames import open_digit_frames
 from nn_perception.datasets.digit_frames_bags import write_frames_bag
 from nn_perception.datasets.imu_bags import write_imu_bag
 from nn_perception.datasets.imu_simulated import simulated_recordings
-from nn_perception.datasets.uwb_bags import write_uwb_bag
+from nn_perception.datasets.uwb_bag_writer import write_uwb_bag
 from nn_perception.datasets.uwb_simulated import simulate_uwb
 from nn_perception.evaluation.uwb_recording import settings_in_bag
 from nn_perception.share import shipped_model

@@ -7,7 +7,7 @@ import pytest
 from nn_perception.datasets.bag_writer import classification_message, header, image_message
 from nn_perception.datasets.detection_messages import detections_message, truth_message
 from nn_perception.datasets.imu_bags import imu_message
-from nn_perception.datasets.uwb_bags import range_message
+from nn_perception.datasets.uwb_bag_writer import range_message
 from nn_perception.errors import BagError
 from nn_perception.viewing import rerun_recording
 from nn_perception.viewing.views import View
