@@ -124,6 +124,27 @@ def max_pool(
     return windows.max(0), back
 
 
+def average_pool(x: Array, *, kernel: Sequence[int], stride: Sequence[int]) -> Result:
+    """Return the mean of each window; each of its values gets an equal share of the derivative.
+
+    Args:
+        x: (N, C, *sizes).
+        kernel: size of a window.
+        stride: of each axis.
+    """
+    ones = [1] * len(kernel)
+    sizes = _output_sizes(x.shape[2:], kernel, stride, ones)
+    places = list(_places(kernel, sizes, stride, ones))
+
+    def back(change: Array) -> Gradients:
+        by_x = np.zeros(x.shape)
+        for at in places:
+            by_x[at] += change / len(places)
+        return {"x": by_x}
+
+    return np.mean([x[at] for at in places], axis=0), back
+
+
 def global_average_pool(x: Array) -> Result:
     """Return the mean over all positions, (N, C, *ones), of x (N, C, *sizes)."""
     axes = tuple(range(2, x.ndim))

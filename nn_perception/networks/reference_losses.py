@@ -31,7 +31,7 @@ def classification(
         bce             E = that of each output, sigmoid         dE/dZ = Yhat - Y
         squared_error   E = 1/2 |Yhat - Y|^2, identity           dE/dZ = Yhat - Y
         mse             E = 1/2 |Yhat - Y|^2, sigmoid            dE/dZ = (Yhat - Y) Yhat (1 - Yhat)
-        perceptron      E = max(0, max_wrong z - z_true)         dE/dZ = +1, -1 there
+        perceptron      E = max(0, max_wrong z - z_true)         dE/dZ = +1, -1 there, at 0 too
 
     Smoothed cross entropy with weights weighs each y_k by the weight of class k instead, as torch
     does, and divides by the weights of the true classes all the same.
@@ -84,7 +84,7 @@ def _perceptron(logits: Array, target: Array) -> tuple[Array, Array]:
     others = np.where(target == 1, -np.inf, logits)
     excess = others.max(1) - true
     slope = np.eye(logits.shape[1])[others.argmax(1)] - target
-    return np.maximum(excess, 0.0), slope * (excess > 0)[:, None]
+    return np.maximum(excess, 0.0), slope * (excess >= 0)[:, None]
 
 
 _ELEMENTS = {
