@@ -30,6 +30,10 @@ STUDIES: dict[str, tuple[str, str]] = {
         "nn_perception.studies.batch_size",
         "stochastic, mini-batch and full-batch descent: epochs, steps, time, noise",
     ),
+    "epochs": (
+        "nn_perception.studies.epochs",
+        "training against validation over many epochs: over-fitting, early stopping",
+    ),
     "rotation-heads": (
         "nn_perception.studies.rotation_heads",
         "quaternion, 6D and SVD as a network's last layer, on point-cloud alignment",
@@ -41,6 +45,10 @@ STUDIES: dict[str, tuple[str, str]] = {
     "mlp-vs-cnn": (
         "nn_perception.studies.mlp_vs_cnn",
         "an MLP and convolutional networks: data, parameters, moved pictures",
+    ),
+    "activations": (
+        "nn_perception.studies.activations",
+        "sigmoid, tanh, ReLU, ... in a shallow and a deep network: gradients, dead units",
     ),
 }
 """Name -> (module, what it compares)."""

@@ -40,12 +40,15 @@ class Defaults:
     Attributes:
         seeds: one training for each, of everything that is compared.
         epochs: of each training; 0: the study has no such option.
-        samples: pictures of MNIST's training data, of which a tenth validates; 0: no such option.
+        samples: pictures of MNIST's training data; 0: no such option.
+        validates: share of them that validates, as the study's configuration says; 0: all are
+            trained on, and others validate.
     """
 
     seeds: tuple[int, ...] = (0, 1, 2)
     epochs: int = 0
     samples: int = 0
+    validates: float = 0.1
 
 
 def configure(parser: argparse.ArgumentParser, name: str, defaults: Defaults) -> None:
@@ -57,9 +60,10 @@ def configure(parser: argparse.ArgumentParser, name: str, defaults: Defaults) ->
             help="MNIST; default: $NN_PERCEPTION_DATA or what was downloaded, without it the 8x8 "
             "digits of scikit-learn",
         )  # fmt: skip
+        share = f", of which {100 * defaults.validates:g} %% validate" if defaults.validates else ""
         add(
             "--samples", type=int, default=defaults.samples, metavar="N",
-            help=f"pictures, of which a tenth validates, default: {defaults.samples}",
+            help=f"pictures{share or ' to train on'}, default: {defaults.samples}",
         )  # fmt: skip
         add(
             "overrides", nargs="*", metavar="key=value",
@@ -112,6 +116,7 @@ def digits_job(
     analyse: Any = None,
     *,
     training_figures: bool = False,
+    learning: Callable[[TrainingConfig, Path | None], Learning] | None = None,
     **key: Any,
 ) -> Job:
     """Return a training on the digits.
@@ -124,6 +129,8 @@ def digits_job(
         training_figures: loss and accuracy of the pictures that are trained on are taken after
             each epoch, too, as those of validation are: ``validation_training_loss`` and
             ``validation_training_accuracy`` of the records.
+        learning: gives the training of configuration and path, where it is of another kind; a
+            function of a module, or a `functools.partial` of one.
         key: what distinguishes it; ``seed`` is one.
 
     Raises:
@@ -140,7 +147,8 @@ def digits_job(
     )
     config = _overridden(config, arguments.overrides, key)
     digits(arguments.data)
-    make = partial(_digits, config, arguments.data, training_figures)
+    kind = learning or partial(_digits, training_figures=training_figures)
+    make = partial(kind, config, arguments.data)
     return Job(tuple(key.items()), make, config.epochs, analyse)
 
 
