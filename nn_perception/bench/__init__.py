@@ -75,6 +75,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "uwb": ("nn_perception.bench.uwb_live:run", "UWB ranges: one, many, node with 24 pairs"),
     "one-process": ("nn_perception.bench.one_process:run", "nodes in one process and apart"),
     "lifecycle": ("nn_perception.bench.lifecycle:run", "every transition, every state (long)"),
+    "gradients": ("nn_perception.bench.gradients:run", "gradients against a NumPy oracle"),
     "training": ("nn_perception.bench.training:run", "time to 98 % against the ordinary loop"),
     "dataset": ("nn_perception.bench.dataset_build:run", "data sets from bags, MB/s and memory"),
     "projection": ("nn_perception.bench.projection:run", "projection onto SO(3) against SVD"),

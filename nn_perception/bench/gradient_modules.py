@@ -43,7 +43,8 @@ def layer_cases() -> Iterator[Case]:
             seen.add(key)
             modes = (True, False) if _has_modes(module) else (True,)
             for training in modes:
-                yield module_case(f"{network} {name}", module.train(training), shapes)
+                title = f"{network} {name}: {type(module).__name__}"
+                yield module_case(title, module.train(training), shapes)
 
 
 def layers_of(network: str) -> list[tuple[str, nn.Module, tuple[tuple[int, ...], ...]]]:
@@ -128,8 +129,7 @@ def module_case(name: str, module: nn.Module, shapes: tuple[tuple[int, ...], ...
         return output
 
     mode = "" if module.training else " (evaluation)"
-    kind = type(module).__name__
-    return Case(f"{name}: {kind}{mode}", "layer", arrays, run, partial(oracle, module))
+    return Case(f"{name}{mode}", "layer", arrays, run, partial(oracle, module))
 
 
 def _has_modes(module: nn.Module) -> bool:

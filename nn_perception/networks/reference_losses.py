@@ -101,6 +101,12 @@ def regression(predicted: Array, target: Array) -> Valued:
     return float(0.5 * (error**2).sum(1).mean()), error / len(error)
 
 
+def binary(logits: Array, target: Array) -> Valued:
+    """Return the mean binary cross entropy of sigmoid(Z), for logits and targets 0 or 1 (N, 1)."""
+    each, slope = _bce(logits, target)
+    return float(each.mean()), slope / len(logits)
+
+
 def huber(error: Array) -> tuple[Array, Array]:
     """Return Huber's loss of each number (P. Huber 1964) and its derivative, of any shape.
 

@@ -1,0 +1,66 @@
+"""Gradients of all layers, networks and losses against NumPy oracles and finite differences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import torch
+
+from nn_perception.bench import BenchSettings, Measurement
+from nn_perception.bench.gradient_cases import all_cases
+from nn_perception.bench.gradient_check import FINITE_GOAL, ORACLE_GOAL, Check, check
+
+
+def run(settings: BenchSettings, say: Callable[[str], None]) -> list[Measurement]:
+    """Compare every case of `gradient_cases.all_cases`, in float64 and on the CPU."""
+    checks = []
+    for case in all_cases():
+        found = check(case)
+        checks.append(found)
+        if not _passes(found):
+            say(
+                f"{case.name}: {max(found.values, found.gradients):.1e} from the oracle, "
+                f"{found.finite:.1e} from finite differences"
+            )
+    counts = Counter(found.case.group for found in checks)
+    counted = ", ".join(f"{counts[group]} {plural}" for group, plural in _PLURALS.items())
+    say(f"compared: {counted}")
+    conditions = f"{counted}; float64, torch {torch.__version__}, relative to an array's largest"
+    return [
+        _row("the NumPy oracle", "value", checks, _to_oracle, ORACLE_GOAL, conditions),
+        _row("finite differences", "derivative", checks, _to_finite, FINITE_GOAL, conditions),
+    ]
+
+
+_PLURALS = {"layer": "layers", "network": "networks", "loss": "losses"}
+
+
+def _passes(found: Check) -> bool:
+    return _to_oracle(found) <= ORACLE_GOAL and _to_finite(found) <= FINITE_GOAL
+
+
+def _to_oracle(found: Check) -> float:
+    return max(found.values, found.gradients)
+
+
+def _to_finite(found: Check) -> float:
+    return found.finite
+
+
+def _row(
+    what: str,
+    unit: str,
+    checks: list[Check],
+    distance: Callable[[Check], float],
+    goal: float,
+    conditions: str,
+) -> Measurement:
+    worst = max(checks, key=distance)
+    return Measurement(
+        f"largest difference of gradients to {what}, all layers and losses",
+        distance(worst),
+        goal=f"≤ {goal:.0e}",
+        passed=distance(worst) <= goal,
+        detail=f"{conditions} {unit}; largest: {worst.case.name}",
+    )
