@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nn_perception.errors import ConfigError, nearest
-from nn_perception.evaluation.plot_style import BLUE, GREEN, INK, ORANGE, PURPLE, RED, SKY
+from nn_perception.evaluation.plot_style import BLUE, GREEN, INK, ORANGE, PURPLE, RED, SKY, Canvas
 
 if TYPE_CHECKING:
     from nn_perception.studies.sweep import Outcome
@@ -44,8 +44,16 @@ class Group:
         return len(self.outcomes) - len(self.finished)
 
     def curves(self, name: str) -> FloatArray:
-        """Return a figure of the epochs' records, (seeds that did not diverge, epochs)."""
-        return np.array([[r[name] for r in outcome.history] for outcome in self.finished])
+        """Return a figure of the epochs' records, (seeds that did not diverge, epochs).
+
+        A training that stopped early has NaN behind its end.
+        """
+        finished = self.finished
+        epochs = max((len(outcome.history) for outcome in finished), default=0)
+        curves = np.full((len(finished), epochs), math.nan)
+        for row, outcome in zip(curves, finished, strict=True):
+            row[: len(outcome.history)] = [record[name] for record in outcome.history]
+        return curves
 
     def last(self, name: str) -> float:
         """Return the mean over the seeds of a figure after the last epoch; NaN: all diverged."""
@@ -121,8 +129,9 @@ def draw_curves(
             axes.plot([], [], color=colour, linestyle=line, label=f"{label} (diverged)")
             continue
         epochs = np.arange(1, curves.shape[1] + 1)
-        axes.plot(epochs, curves.mean(0), color=colour, linestyle=line, label=label)
-        axes.fill_between(epochs, curves.min(0), curves.max(0), color=colour, alpha=0.15, lw=0)
+        low, middle, high = (f(curves, axis=0) for f in (np.nanmin, np.nanmean, np.nanmax))
+        axes.plot(epochs, middle, color=colour, linestyle=line, label=label)
+        axes.fill_between(epochs, low, high, color=colour, alpha=0.15, lw=0)
     whole_epochs(axes)
 
 
@@ -133,17 +142,61 @@ def whole_epochs(axes: Any) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def chosen(option: str, names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+def styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return a line with dots for each of the things compared, as `draw_curves` colours them."""
+    return {
+        name: {"color": colour, "linestyle": line, "marker": "o", "markersize": 4}
+        for name, colour, line in zip(names, COLOURS, LINES, strict=False)
+    }
+
+
+def layer_ticks(axes: Any, depth: int, output: bool = False) -> None:
+    """Mark the hidden layers, from 1, and the output's one behind them."""
+    last = ["output"] if output else []
+    step = 1 + depth // 12
+    marks = [*range(1, depth + 1, step), *([depth + 1] if output else [])]
+    axes.set_xticks(marks, [*map(str, range(1, depth + 1, step)), *last])
+
+
+def hidden_layers_text(depth: int) -> str:
+    """Return their number in words."""
+    return f"{depth} hidden layer{'s' if depth > 1 else ''}"
+
+
+def positional(value: float) -> str:
+    """Return 0.00001 and not 1e-05."""
+    return f"{np.format_float_positional(value, precision=12, trim='-')}"
+
+
+def legend_below(canvas: Canvas, axes: Any, columns: int = 6) -> None:
+    """Put the legend of one chart below all."""
+    handles, labels = axes.get_legend_handles_labels()
+    canvas.figure.legend(
+        handles, labels, loc="outside lower center", ncol=min(len(labels), columns)
+    )
+
+
+def diverged_text(what: str, group: Group) -> str:
+    """Return a sentence of trainings that diverged."""
+    return f"Diverged: {what}, {group.diverged} of {len(group.outcomes)} seeds."
+
+
+def chosen(
+    option: str, names: Sequence[str], known: Sequence[str], most: int = len(COLOURS)
+) -> tuple[str, ...]:
     """Return names that were asked for.
 
     Args:
         option: what they were given with.
         names: as given.
         known: what there is.
+        most: how many may be compared.
 
     Raises:
-        ConfigError: one is not known, or there twice.
+        ConfigError: one is not known, or there twice; too many or none.
     """
+    if not 1 <= len(names) <= most:
+        raise ConfigError(f"{option}: got {len(names)} names, expected 1 to {most}")
     for name in names:
         if name not in known:
             raise ConfigError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import statistics
 from dataclasses import dataclass
@@ -13,7 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from nn_perception.evaluation.plot_style import Canvas, finish, plain_log_ticks
-from nn_perception.studies.groups import COLOURS, LINES, Group, draw_curves, grouped, percent
+from nn_perception.studies.groups import (
+    Group,
+    diverged_text,
+    draw_curves,
+    grouped,
+    percent,
+    styles,
+)
 from nn_perception.studies.mlp_vs_cnn import SHIFTS_PX
 
 if TYPE_CHECKING:
@@ -117,8 +123,7 @@ class Comparison:
         """Return what the figures say, in sentences."""
         first, others = self.networks[0], self.networks[1:]
         found = [
-            f"Diverged: {name} with {n:,} pictures, {group.diverged} of {len(group.outcomes)} "
-            "seeds."
+            diverged_text(f"{name} with {n:,} pictures", group)
             for (name, n, _), group in self.groups.items()
             if group.diverged
         ]
@@ -170,7 +175,7 @@ class Comparison:
 def build(report: Report, result: Comparison, learning: Learning) -> None:
     """Add all parts of the page."""
     report.tiles({name: percent(result.accuracy(name, result.total)) for name in result.networks})
-    report.text("What came out", *result.findings())
+    report.text("What is seen", *result.findings())
     report.table(
         "Networks", result.rows(), result.HEADER,
         f"Mean of the seeds after the last epoch, least and most among them, with {result.total:,} "
@@ -215,15 +220,12 @@ def plot_data(result: Comparison, path: Path | None = None) -> bytes:
     """Draw the accuracy by number of training pictures, and by the pictures' shift."""
     with Canvas(3.4) as canvas:
         left, right = canvas.figure.subplots(1, 2)
-        for name, colour, line in zip(
-            result.networks, itertools.cycle(COLOURS), itertools.cycle(LINES), strict=False
-        ):
-            style = {"color": colour, "linestyle": line, "marker": "o", "markersize": 4}
+        for name, style in styles(result.networks).items():
             accuracy = [100 * result.accuracy(name, n) for n in result.sizes]
             spreads = [result.groups[name, n, False].spread(ACCURACY) for n in result.sizes]
             left.plot(result.sizes, accuracy, label=name, **style)
             low, high = 100 * np.array(spreads).T
-            left.fill_between(result.sizes, low, high, color=colour, alpha=0.15, lw=0)
+            left.fill_between(result.sizes, low, high, color=style["color"], alpha=0.15, lw=0)
             right.plot(SHIFTS_PX, [100 * share for share in result.by_shift(name)], **style)
         left.set_xscale("log")
         plain_log_ticks(left.xaxis, (1.0, 3.0))

@@ -1,0 +1,325 @@
+"""What the study ``activations`` found, in figures, sentences and pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+
+from nn_perception.evaluation.plot_style import (
+    BLUE,
+    MUTED,
+    ORANGE,
+    Canvas,
+    finish,
+    plain_log_ticks,
+)
+from nn_perception.networks.mlp import ACTIVATIONS
+from nn_perception.studies.groups import (
+    Group,
+    diverged_text,
+    draw_curves,
+    grouped,
+    hidden_layers_text,
+    layer_ticks,
+    legend_below,
+    percent,
+    positional,
+    styles,
+)
+from nn_perception.studies.probing import slopes_of
+
+if TYPE_CHECKING:
+    from nn_perception.evaluation.html_page import Report
+    from nn_perception.studies.probing import FloatArray
+    from nn_perception.studies.sweep import Outcome
+
+ACCURACY = "validation_accuracy"
+DRAWN = 4.0
+"""Functions are drawn from minus to plus this."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Gradients with which a training begins.
+
+    Attributes:
+        activation: of the network.
+        depth: its hidden layers.
+        seed: of the training.
+        gradients: root mean square of dE/dw of each layer's weights, the output's last.
+    """
+
+    activation: str
+    depth: int
+    seed: int
+    gradients: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Activations:
+    """All trainings of the study.
+
+    Attributes:
+        names: of the activations, in order.
+        shallow: hidden layers of the one network.
+        deep: of the other.
+        starts: of all trainings with both.
+        outcomes: of these, with the keys ``activation``, ``hidden``, ``learning_rate``, ``seed``.
+        dying: those at larger and larger learning rates.
+    """
+
+    HEADER: ClassVar[tuple[str, ...]] = (
+        "activation", "steepest", "shallow %", "deep %", "gradient first:last", "stuck units %",
+    )  # fmt: skip
+
+    names: tuple[str, ...]
+    shallow: int
+    deep: int
+    starts: Sequence[Start]
+    outcomes: Sequence[Outcome]
+    dying: Sequence[Outcome]
+
+    @cached_property
+    def groups(self) -> dict[tuple[str, int], Group]:
+        """The trainings by activation and hidden layers."""
+        return {
+            (name, len(hidden)): group
+            for (name, hidden), group in grouped(self.outcomes, "activation", "hidden").items()
+        }
+
+    @cached_property
+    def by_rate(self) -> dict[tuple[str, float], Group]:
+        """The dying ones by activation and learning rate."""
+        return grouped(self.dying, "activation", "learning_rate")
+
+    def accuracy(self, name: str, depth: int) -> float:
+        """Return the mean accuracy after the last epoch; NaN where all diverged."""
+        return self.groups[name, depth].last(ACCURACY)
+
+    def gradients(self, name: str, depth: int) -> FloatArray:
+        """Return the size of the gradient of each layer's weights, mean of the seeds."""
+        sizes = [s.gradients for s in self.starts if (s.activation, s.depth) == (name, depth)]
+        return np.asarray(np.mean(sizes, axis=0), np.float64)
+
+    def vanishing(self, name: str) -> float:
+        """Return the first hidden layer's gradient as a part of the last one's, when deep."""
+        sizes = self.gradients(name, self.deep)
+        return float(sizes[0] / sizes[-2]) if sizes[-2] > 0 else math.nan
+
+    def stuck(self, group: Group) -> float:
+        """Return the share of stuck units, mean of layers and seeds; NaN where all diverged."""
+        found = group.found("stuck")
+        return float(found.mean()) if found.size else math.nan
+
+    def rows(self) -> list[tuple[object, ...]]:
+        """Return one row per activation."""
+        return [
+            (
+                name,
+                round(steepest(name), 3),
+                round(100 * self.accuracy(name, self.shallow), 2),
+                round(100 * self.accuracy(name, self.deep), 2),
+                float(f"{self.vanishing(name):.3g}"),
+                round(100 * self.stuck(self.groups[name, self.deep]), 1),
+            )
+            for name in self.names
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all figures."""
+        return {
+            "findings": self.findings(),
+            "activations": {
+                name: {
+                    "steepest": steepest(name),
+                    "first_to_last_gradient": self.vanishing(name),
+                    "starting_gradients": {
+                        str(depth): self.gradients(name, depth)
+                        for depth in (self.shallow, self.deep)
+                    },
+                    "trainings": {
+                        str(depth): self.groups[name, depth].to_dict()
+                        for depth in (self.shallow, self.deep)
+                    },
+                }
+                for name in self.names
+            },
+            "dying": [
+                {"activation": name, "learning_rate": rate, "stuck": self.stuck(group)}
+                | group.to_dict()
+                for (name, rate), group in self.by_rate.items()
+            ],
+        }
+
+    def findings(self) -> list[str]:
+        """Return what the figures say, in sentences."""
+        order = sorted(self.names, key=self.vanishing)
+        found = [
+            f"With {self.deep} hidden layers the gradient of the first one's weights is, before "
+            "any step, as a part of the last one's: "
+            + ", ".join(f"{name} {self.vanishing(name):.2g}" for name in order)
+            + "."
+        ]
+        for name in self.names:
+            shallow, deep = (self.accuracy(name, depth) for depth in (self.shallow, self.deep))
+            if math.isfinite(shallow) and math.isfinite(deep):
+                found.append(
+                    f"{name}: {percent(shallow)} with {self.shallow} hidden layers, "
+                    f"{percent(deep)} with {self.deep}, which is {100 * (deep - shallow):+.1f} "
+                    "points."
+                )
+        for (name, depth), group in self.groups.items():
+            if group.diverged:
+                found.append(diverged_text(f"{name} with {depth} hidden layers", group))
+        for (name, rate), group in self.by_rate.items():
+            if group.diverged:
+                found.append(diverged_text(f"{name} at the learning rate {rate:g}", group))
+        return found + self._dead()
+
+    def _dead(self) -> list[str]:
+        found = []
+        for name in dict.fromkeys(name for name, _ in self.by_rate):
+            shares = {
+                rate: self.stuck(group) for (n, rate), group in self.by_rate.items() if n == name
+            }
+            known = {rate: share for rate, share in shares.items() if math.isfinite(share)}
+            if known:
+                words = ", ".join(f"{percent(share)} at {rate:g}" for rate, share in known.items())
+                found.append(f"Stuck units of {name} by learning rate: {words}.")
+        return found
+
+
+def curve(name: str, limit: float = DRAWN) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return inputs, an activation's values and its derivative, from -limit to limit."""
+    inputs = torch.linspace(-limit, limit, 401, dtype=torch.float64)
+    activation = ACTIVATIONS[name]()
+    return inputs.numpy(), activation(inputs).numpy(), slopes_of(activation, inputs).numpy()
+
+
+def steepest(name: str) -> float:
+    """Return the largest derivative of an activation where it is drawn."""
+    return float(curve(name)[2].max())
+
+
+def build(report: Report, result: Activations) -> None:
+    """Add all parts of the page."""
+    report.tiles(
+        {f"{name}, deep": percent(result.accuracy(name, result.deep)) for name in result.names}
+    )
+    report.text("What is seen", *result.findings())
+    report.figure(
+        "Functions", plot_functions(result.names),
+        "What a unit makes of its weighted sum, and the factor by which an error is multiplied on "
+        "its way back through the unit.",
+    )  # fmt: skip
+    report.figure(
+        "Accuracy over the epochs", plot_curves(result),
+        "On held-out pictures; mean of the seeds, the bands reach from the least to the largest.",
+    )  # fmt: skip
+    report.figure(
+        "Gradients at the start", plot_gradients(result),
+        "Root mean square of dE/dw over each layer's weights on 500 training pictures, before any "
+        "step; mean of the seeds.",
+    )  # fmt: skip
+    if result.dying:
+        report.figure(
+            "Stuck units", plot_stuck(result),
+            f"Share of the hidden units of the network with {result.shallow} hidden layers whose "
+            "derivative is below 0.001 on every one of 2,000 training pictures, after the last "
+            "epoch: a ReLU that is dead never learns again. Mean of the seeds whose loss stayed "
+            "finite; a cross: with some seeds it did not, at 0 %: with none.",
+        )  # fmt: skip
+    report.table(
+        "Activations", result.rows(), result.HEADER,
+        f"Steepest: the largest derivative. Shallow, deep: accuracy with {result.shallow} and "
+        f"{result.deep} hidden layers. Gradient: of the first hidden layer's weights as a part of "
+        "the last one's, deep, at the start. Stuck: flat on all watched pictures, deep, at the "
+        "end.",
+    )  # fmt: skip
+
+
+def plot_functions(names: Sequence[str], path: Path | None = None) -> bytes:
+    """Draw the functions and their derivatives."""
+    columns = min(3, len(names))
+    rows = math.ceil(len(names) / columns)
+    with Canvas(2.2 * rows + 0.4) as canvas:
+        grid = canvas.figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+        for axes in grid.flat[len(names) :]:
+            axes.set_axis_off()
+        for axes, name in zip(grid.flat, names, strict=False):
+            inputs, values, slopes = curve(name)
+            axes.axhline(0, color=MUTED, linewidth=0.8)
+            axes.axvline(0, color=MUTED, linewidth=0.8)
+            axes.plot(inputs, values, color=BLUE, label="function")
+            axes.plot(inputs, slopes, "--", color=ORANGE, label="derivative")
+            axes.set_ylim(-1.5, 4.2)
+            finish(axes, name, "", "")
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        canvas.figure.legend(handles, labels, loc="outside lower center", ncol=2)
+        return canvas.png(path)
+
+
+def plot_curves(result: Activations, path: Path | None = None) -> bytes:
+    """Draw the accuracy over the epochs, shallow and deep."""
+    with Canvas(3.9) as canvas:
+        for axes, depth in zip(
+            canvas.figure.subplots(1, 2, sharey=True), (result.shallow, result.deep), strict=True
+        ):
+            groups = {name: result.groups[name, depth] for name in result.names}
+            draw_curves(axes, groups, ACCURACY, 100.0)
+            axes.set_ylim(0, 100)
+            finish(axes, hidden_layers_text(depth), "epoch", "accuracy, %")
+        legend_below(canvas, axes)
+        return canvas.png(path)
+
+
+def plot_gradients(result: Activations, path: Path | None = None) -> bytes:
+    """Draw the size of each layer's gradient at the start, shallow and deep."""
+    with Canvas(3.9) as canvas:
+        for axes, depth in zip(
+            canvas.figure.subplots(1, 2, sharey=True), (result.shallow, result.deep), strict=True
+        ):
+            layers = np.arange(1, depth + 2)
+            for name, style in styles(result.names).items():
+                axes.plot(layers, result.gradients(name, depth), label=name, **style)
+            axes.set_yscale("log")
+            plain_log_ticks(axes.yaxis, (1.0,), positional)
+            layer_ticks(axes, depth, output=True)
+            finish(axes, hidden_layers_text(depth), "layer", "gradient (log.)")
+        legend_below(canvas, axes)
+        return canvas.png(path)
+
+
+def plot_stuck(result: Activations, path: Path | None = None) -> bytes:
+    """Draw the share of stuck units over the learning rate."""
+    with Canvas(3.0, 5.6) as canvas:
+        axes = canvas.figure.add_subplot()
+        for name, style in styles(result.names).items():
+            groups = {rate: g for (n, rate), g in result.by_rate.items() if n == name}
+            if not groups:
+                continue
+            shares = {rate: 100 * result.stuck(group) for rate, group in groups.items()}
+            axes.plot(list(shares), list(shares.values()), label=name, **style)
+            crosses = {
+                rate: shares[rate] if math.isfinite(shares[rate]) else 0.0
+                for rate, group in groups.items()
+                if group.diverged
+            }
+            axes.plot(
+                list(crosses), list(crosses.values()), "X", color=style["color"], markersize=9
+            )
+        axes.set_xscale("log")
+        axes.set_xticks(rates := sorted({rate for _, rate in result.by_rate}))
+        axes.set_xticklabels([f"{rate:g}" for rate in rates])
+        axes.minorticks_off()
+        axes.set_ylim(bottom=-2)
+        finish(axes, "Stuck units", "learning rate (log.)", "hidden units, %")
+        axes.legend(loc="upper left")
+        return canvas.png(path)
