@@ -83,7 +83,28 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
             values[key.strip()] = yaml.safe_load(text)
         except yaml.YAMLError:
             raise ConfigError(f"the value of '{argument}' cannot be read as YAML") from None
-    return _unflatten(values)
+    return unflatten(values)
+
+
+def unflatten(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn keys with dots into nested mappings: ``{"a.b": 1}`` is ``{"a": {"b": 1}}``.
+
+    Raises:
+        ConfigError: a key goes below another one that has a value.
+    """
+    nested: dict[str, Any] = {}
+    for key, value in values.items():
+        *parents, last = str(key).split(".")
+        target = nested
+        for parent in parents:
+            target = target.setdefault(parent, {})
+            if not isinstance(target, dict):
+                raise ConfigError(f"'{key}' goes below '{parent}', which has already a value")
+        if isinstance(target.get(last), dict) and isinstance(value, Mapping):
+            target[last].update(unflatten(value))
+        else:
+            target[last] = unflatten(value) if isinstance(value, Mapping) else value
+    return nested
 
 
 def _plain(value: Any) -> Any:
@@ -94,22 +115,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value
-
-
-def _unflatten(values: Mapping[str, Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for key, value in values.items():
-        *parents, last = str(key).split(".")
-        target = nested
-        for parent in parents:
-            target = target.setdefault(parent, {})
-            if not isinstance(target, dict):
-                raise ConfigError(f"'{key}' goes below '{parent}', which has already a value")
-        if isinstance(target.get(last), dict) and isinstance(value, Mapping):
-            target[last].update(_unflatten(value))
-        else:
-            target[last] = _unflatten(value) if isinstance(value, Mapping) else value
-    return nested
 
 
 def _build(cls: type[T], values: Mapping[str, Any], base: T | None, prefix: str) -> T:

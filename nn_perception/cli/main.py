@@ -26,6 +26,7 @@ COMMANDS = (
     "bench",
     "dataset",
     "study",
+    "tune",
     "view",
     "up",
     "rollback",

@@ -104,7 +104,10 @@ def group_members(
     """Return the indices of items to train on and of those that validate, by their groups.
 
     Args:
-        groups: (N,) the group of each item; see `group_fold` for the others and the error.
+        groups: (N,) the group of each item.
+        folds: see `group_fold`, also for the error.
+        fold: which one validates, from 0.
+        seed: same seed, same folds.
     """
     chosen = group_fold(groups, folds, fold, seed)
     validating = np.fromiter((group in chosen for group in groups), np.bool_, len(groups))

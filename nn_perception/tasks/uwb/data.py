@@ -153,9 +153,13 @@ def gather_ranges(
     fold: int = -1,
     validating: frozenset[str] | None = None,
 ) -> RangeData:
-    """Return the rows of recordings; see `load_ranges`.
+    """Return the rows of recordings.
 
     Args:
+        sequences: the recordings.
+        bin_s: see `load_ranges`, as ``until`` and ``fold``.
+        until: what was used of each recording.
+        fold: piece of time that is not used.
         validating: names of those that are not learned from; None: as they say themselves.
 
     Raises:
