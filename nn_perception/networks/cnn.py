@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from nn_perception.errors import ConfigError
+from nn_perception.errors import ConfigError, nearest
 from nn_perception.networks.checks import fraction, whole_number, whole_numbers
+from nn_perception.networks.mlp import activation_layer
 from nn_perception.networks.normalise import MNIST_MEAN, MNIST_STD, Normalise
 
 
@@ -61,6 +62,74 @@ class LectureCnn(nn.Module):
         """Return logits (N, classes) for raw images (N, C, H, W) in 0..255."""
         logits: Tensor = self.layers(self.normalise(images))
         return logits
+
+
+class LeNet(nn.Module):
+    """LeNet-5 (LeCun et al. 1998) as it is taught: 5x5 convolutions of 6 and 16 filters, 120, 84.
+
+    The first convolution pads, so that a 28x28 picture gives the maps that the paper's 32x32 gave;
+    each is followed by 2x2 pooling. Unlike in the paper, the second convolution sees all maps of
+    the first, pooling has no weights, and a linear layer gives the logits.
+
+    Args:
+        input_shape: (channels, height, width) of one image, at least 12x12 pixels.
+        classes: number of logits.
+        activation: one of `nn_perception.networks.mlp.ACTIVATIONS`; the paper's is ``tanh``.
+        pooling: ``average``, as the paper's, or ``max``.
+        batch_norm: normalise the convolutions' maps before their activation.
+        dropout: probability with which a unit of the two hidden layers is dropped in training.
+        mean: of each channel, in 0..255 units.
+        std: of each channel, in 0..255 units.
+
+    Raises:
+        ConfigError: a value that is out of its range.
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int] = (1, 28, 28),
+        classes: int = 10,
+        activation: str = "tanh",
+        pooling: str = "average",
+        batch_norm: bool = False,
+        dropout: float = 0.0,
+        mean: Sequence[float] = MNIST_MEAN,
+        std: Sequence[float] = MNIST_STD,
+    ) -> None:
+        super().__init__()
+        channels, height, width = whole_numbers("input_shape", input_shape, count=3)
+        _at_least("input_shape", (height, width), 12)
+        if pooling not in _POOLINGS:
+            raise ConfigError(
+                f"pooling: got {pooling!r}{nearest(str(pooling), _POOLINGS)} "
+                f"(expected one of: {', '.join(_POOLINGS)})"
+            )
+        rate = fraction("dropout", dropout)
+        self.normalise = Normalise(mean, std)
+        layers: list[nn.Module] = []
+        for inputs, outputs, padding in ((channels, 6, 2), (6, 16, 0)):
+            layers.append(nn.Conv2d(inputs, outputs, 5, padding=padding, bias=not batch_norm))
+            if batch_norm:
+                layers.append(nn.BatchNorm2d(outputs))
+            layers += [activation_layer(activation), _POOLINGS[pooling](2)]
+        layers.append(nn.Flatten())
+        size = 16 * ((height // 2 - 4) // 2) * ((width // 2 - 4) // 2)
+        for units in (120, 84):
+            layers += [nn.Linear(size, units), activation_layer(activation), nn.Dropout(rate)]
+            size = units
+        layers.append(nn.Linear(size, whole_number("classes", classes, 2)))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (N, classes) for raw images (N, C, H, W) in 0..255."""
+        logits: Tensor = self.layers(self.normalise(images))
+        return logits
+
+
+_POOLINGS: dict[str, type[nn.AvgPool2d] | type[nn.MaxPool2d]] = {
+    "average": nn.AvgPool2d,
+    "max": nn.MaxPool2d,
+}
 
 
 class DigitCnn(nn.Module):

@@ -22,6 +22,20 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
+def activation_layer(name: str) -> nn.Module:
+    """Return a layer that computes an activation.
+
+    Raises:
+        ConfigError: it is none of ``ACTIVATIONS``.
+    """
+    if name not in ACTIVATIONS:
+        raise ConfigError(
+            f"activation: got {name!r}{nearest(str(name), ACTIVATIONS)} "
+            f"(expected one of: {', '.join(ACTIVATIONS)})"
+        )
+    return ACTIVATIONS[name]()
+
+
 class Mlp(nn.Module):
     """Multi-layer perceptron over the flattened image; the defaults are the lecture's 784-128-10.
 
@@ -51,11 +65,7 @@ class Mlp(nn.Module):
         std: Sequence[float] = MNIST_STD,
     ) -> None:
         super().__init__()
-        if activation not in ACTIVATIONS:
-            raise ConfigError(
-                f"activation: got {activation!r}{nearest(str(activation), ACTIVATIONS)} "
-                f"(expected one of: {', '.join(ACTIVATIONS)})"
-            )
+        activation_layer(activation)  # refused even where no hidden layer has one
         channels, height, width = whole_numbers("input_shape", input_shape, count=3)
         rate = fraction("dropout", dropout)
         self.normalise = Normalise(mean, std)
@@ -65,7 +75,7 @@ class Mlp(nn.Module):
             layers.append(nn.Linear(size, units, bias=not batch_norm))
             if batch_norm:
                 layers.append(nn.BatchNorm1d(units))
-            layers.append(ACTIVATIONS[activation]())
+            layers.append(activation_layer(activation))
             if rate > 0:
                 layers.append(nn.Dropout(rate))
             size = units

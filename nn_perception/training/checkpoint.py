@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -14,7 +16,9 @@ import safetensors.torch
 import torch
 from torch.optim import Optimizer
 
+from nn_perception.config import to_mapping
 from nn_perception.errors import TrainingError
+from nn_perception.training.config import TrainingConfig
 
 TENSORS_FILE = "checkpoint.safetensors"
 STATE_FILE = "checkpoint.json"
@@ -77,6 +81,13 @@ def load_checkpoint(directory: Path) -> Checkpoint | None:
         group, _, name = key.partition("/")
         tensors.setdefault(group, {})[name] = tensor
     return Checkpoint(tensors, state)
+
+
+def fingerprint(config: TrainingConfig, data_id: str) -> str:
+    """Identify a run: the same configuration on the same data; the device may change."""
+    values = to_mapping(dataclasses.replace(config, device="auto"))
+    text = json.dumps([values, data_id], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, torch.Tensor]:

@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from nn_perception.errors import ConfigError
 
+LossName = Literal["cross_entropy", "bce", "mse", "squared_error", "perceptron"]
+"""See `nn_perception.training.losses`."""
+
 
 @dataclass(frozen=True)
 class ClassifierArguments:
@@ -28,7 +31,7 @@ class ClassifierArguments:
     background: float = 0.0
     negatives: int = 20_000
     class_weights: Literal["none", "balanced"] = "none"
-    loss: Literal["cross_entropy", "bce", "mse", "squared_error", "perceptron"] = "cross_entropy"
+    loss: LossName = "cross_entropy"
     samples: int = 0
 
     def __post_init__(self) -> None:

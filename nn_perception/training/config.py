@@ -29,9 +29,8 @@ class TrainingConfig:
         learning_rate: peak learning rate.
         momentum: of ``momentum``, ``nesterov`` and ``rmsprop``; beta1 of ``adam`` and ``adamw``.
         weight_decay: L2 penalty on weights, not on biases (decoupled for ``adamw``).
-        l1: L1 penalty on weights, not on biases: after each step they are drawn towards 0 by the
-            learning rate times this, and stay 0 where they get there (decoupled, as the decay of
-            ``adamw``). How many are, the record of each epoch says as ``zero_weights``.
+        l1: L1 penalty on weights, not on biases; it makes weights exactly 0, and how many, the
+            record of each epoch says as ``zero_weights``. See `optimisers.shrink`.
         initialisation: of the weights of linear and convolution layers, see
             `nn_perception.training.initialisation`; ``default``: as the network makes them.
         schedule: ``constant``, ``step`` (times ``step_factor`` every ``step_epochs``), ``cosine``

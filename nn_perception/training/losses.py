@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LossName = Literal["cross_entropy", "bce", "mse", "squared_error", "perceptron"]
+from nn_perception.training.classifier_arguments import LossName as LossName
 
 
 def classification_loss(
@@ -24,7 +23,9 @@ def classification_loss(
     With Y the one-hot classes and Z the logits, each is a mean over the batch of a sum over the
     outputs: ``cross_entropy`` of softmax(Z); ``bce``, the binary cross entropy of sigmoid(Z);
     ``mse``, half the squared error of sigmoid(Z); ``squared_error``, half that of Z itself;
-    ``perceptron``, by how much the highest wrong output is above the true one.
+    ``perceptron``, by how much the highest wrong output is above the true one, else 0. Where both
+    are alike its gradient is that of a mistake, as in Rosenblatt's rule, so that it learns from
+    weights that are all 0, too.
 
     Args:
         name: one of the names above.
@@ -51,7 +52,7 @@ def classification_loss(
 def _perceptron(logits: Tensor, classes: Tensor) -> Tensor:
     true = logits.gather(1, classes[:, None])
     wrong = logits.scatter(1, classes[:, None], -torch.inf).amax(1)
-    return F.relu(wrong - true[:, 0])
+    return (wrong - true[:, 0]).clamp(min=0.0)  # whose gradient at 0 is 1, as relu's is not
 
 
 _ELEMENTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

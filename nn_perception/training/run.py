@@ -23,6 +23,7 @@ from nn_perception.training.export import export_bundle, round_to_half
 from nn_perception.training.learning import Learning
 from nn_perception.training.log import CONFIG_FILE, METRICS_FILE
 from nn_perception.training.loop import EpochCallback, Fit, Trainer
+from nn_perception.training.optimisers import split_parameters, zero_share
 
 LOGGER = logging.getLogger(__name__)
 
@@ -121,6 +122,9 @@ def train_task(
     if learning.half_weights:
         round_to_half(fit.network)  # before anything is calibrated or measured
     export = learning.export(trainer.predict())
+    if config.l1:
+        zeros = zero_share(split_parameters(fit.network)[0])
+        export = dataclasses.replace(export, metrics={**export.metrics, "zero_weights": zeros})
     if data is not None and is_dataset(data):
         export = dataclasses.replace(export, data={**export.data, "dataset": provenance(data)})
     network = learning.bundle_network(fit.network)

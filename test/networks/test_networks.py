@@ -18,14 +18,16 @@ from nn_perception.networks import (
     resolve_arguments,
 )
 
-ALL = ("mlp", "lecture_cnn", "digit_cnn")
+ALL = ("mlp", "lecture_cnn", "lenet", "digit_cnn")
 
 
 def parameter_count(network):
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-@pytest.mark.parametrize(("name", "count"), [("mlp", 101_770), ("lecture_cnn", 54_470)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("mlp", 101_770), ("lecture_cnn", 54_470), ("lenet", 61_706)]
+)
 def test_lecture_networks_have_the_lecture_parameter_counts(name, count):
     assert parameter_count(build_network(name)) == count
 
@@ -75,7 +77,11 @@ def test_unknown_argument_names_the_nearest():
     [
         ("mlp", {"hidden": "128"}, "hidden"),
         ("mlp", {"hidden": [0]}, r"hidden\[0\]"),
-        ("mlp", {"classes": 1}, "classes"),
+        ("mlp", {"classes": 0}, "classes"),
+        ("lecture_cnn", {"classes": 1}, "classes"),
+        ("lenet", {"activation": "tahn"}, "did you mean 'tanh'"),
+        ("lenet", {"pooling": "avarage"}, "did you mean 'average'"),
+        ("lenet", {"input_shape": [1, 11, 28]}, "input_shape"),
         ("mlp", {"activation": "rellu"}, "did you mean 'relu'"),
         ("mlp", {"activation": []}, "activation"),
         ("mlp", {"input_shape": [28, 28]}, "input_shape"),
@@ -143,7 +149,18 @@ def test_mlp_options_add_their_layer_after_every_hidden_one(arguments, layer):
     assert sum(isinstance(module, layer) for module in network.modules()) == 2
 
 
-@pytest.mark.parametrize("name", ["lecture_cnn", "digit_cnn"])
+def test_lenet_options_change_its_layers():
+    """Average pooling of the paper or maximum; normalised maps need no bias before them."""
+    kinds = [type(layer).__name__ for layer in build_network("lenet").layers]
+    block = ["Conv2d", "Tanh", "AvgPool2d"]
+    assert kinds == [*block, *block, "Flatten", *2 * ["Linear", "Tanh", "Dropout"], "Linear"]
+    changed = build_network("lenet", {"activation": "relu", "pooling": "max", "batch_norm": True})
+    kinds = [type(layer).__name__ for layer in changed.layers]
+    assert kinds[:5] == ["Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d", "Conv2d"]
+    assert parameter_count(changed) == 61_706 + 6 + 16  # two values a map instead of a bias
+
+
+@pytest.mark.parametrize("name", ["lecture_cnn", "lenet", "digit_cnn"])
 def test_dropout_acts_in_training_only(name):
     torch.manual_seed(0)
     network = build_network(name, {"dropout": 0.5})

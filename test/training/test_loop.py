@@ -89,7 +89,15 @@ def test_training_learns_and_the_seed_decides():
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "rate"), [("sgd", 0.5), ("momentum", 0.1), ("rmsprop", 0.003), ("adamw", 0.01)]
+    ("optimizer", "rate"),
+    [
+        ("sgd", 0.5),
+        ("momentum", 0.1),
+        ("nesterov", 0.1),
+        ("rmsprop", 0.003),
+        ("adam", 0.01),
+        ("adamw", 0.01),
+    ],
 )
 @pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "one_cycle"])
 def test_every_optimiser_and_schedule_learns(optimizer, rate, schedule):
@@ -164,16 +172,16 @@ def test_early_stopping_keeps_the_best_weights():
     assert kept["loss"] == pytest.approx(learning.seen[0])
 
 
-def test_l2_shrinks_and_l1_empties_weights():
+def test_l2_shrinks_weights():
     long = {"epochs": 12, "ema_decay": 0.0}
 
     def first_layer(fit):
         return next(p for p in fit.network.parameters() if p.ndim > 1).detach()
 
-    plain, l2 = first_layer(train(**long)), first_layer(train(weight_decay=3.0, **long))
-    l1 = first_layer(train(l1=0.01, **long))
-    assert l2.norm() < 0.8 * plain.norm()
-    assert (l1.abs() < 1e-3).float().mean() > 5 * (plain.abs() < 1e-3).float().mean()
+    assert (
+        first_layer(train(weight_decay=3.0, **long)).norm()
+        < 0.8 * first_layer(train(**long)).norm()
+    )
 
 
 def test_averaged_weights_are_what_is_validated():
