@@ -18,7 +18,13 @@ from nn_perception.tasks.loading import open_pipeline
 from nn_perception.training.config import TrainingConfig
 from nn_perception.training.run import resolve_config, train_task
 
-COUNTS = {"mlp": 101_770, "lecture_cnn": 54_470, "digit_cnn": None}
+COUNTS = {
+    "mlp": 101_770,
+    "lecture_cnn": 54_470,
+    "digit_cnn": None,
+    "elman_rnn": 21_514,
+    "gru": 61_962,
+}
 
 
 @pytest.fixture(autouse=True)

@@ -27,8 +27,10 @@ class Calibration(NamedTuple):
         motion_offset_rad_s: (3,) to be added in motion once the bias at rest is known.
         rest_thresholds: (4,) see `nn_perception.inertial.rest.remember`.
         left_bias_rad_s: standard deviation of the bias left for `GravityAid` to find; 0: none.
-        rate_hz: the sample rate that the convolutions were trained at.
-        cache: size of the convolutions' cache.
+        rate_hz: the sample rate that the network was trained at.
+        cache: size of the network's cache.
+        state_of: id of the bundle, where the cache is the state of a recurrence, which another
+            network would not understand; empty for convolutions, whose past runs out.
     """
 
     matrix: Float64Array
@@ -38,6 +40,7 @@ class Calibration(NamedTuple):
     left_bias_rad_s: float
     rate_hz: float
     cache: int
+    state_of: str = ""
 
 
 class Corrections(NamedTuple):
@@ -58,7 +61,7 @@ class Sensor:
     Attributes:
         rest: the bias remembered from rest.
         aid: the bias that gravity shows.
-        cache: (1, C) the convolutions'; replaced and never written to.
+        cache: (1, C) the network's; replaced and never written to.
         period_s: of its samples of late.
     """
 
@@ -95,14 +98,15 @@ class Corrector:
         return len(self._sensors) - 1
 
     def adopt(self, previous: Corrector) -> None:
-        """Take over what another one remembers, and the convolutions' cache if it has this size.
+        """Take over what another one remembers, and the network's cache if it means the same here.
 
         The remembered bias is relative to the expected one: the difference of the two is kept.
         """
         moved = previous._calibration.expected_bias_rad_s - self._calibration.expected_bias_rad_s
         self._sensors = previous._sensors
+        same = previous._calibration.state_of == self._calibration.state_of
         for sensor in self._sensors:
-            if sensor.cache.shape != self._no_cache.shape:
+            if not same or sensor.cache.shape != self._no_cache.shape:
                 sensor.cache = self._no_cache
             sensor.rest.move(moved.tolist())
 

@@ -17,6 +17,7 @@ from nn_perception.bundle import ArraySpec
 from nn_perception.config import from_mapping
 from nn_perception.errors import ConfigError
 from nn_perception.networks import build_network
+from nn_perception.networks.gyro_rnn import GyroRnn
 from nn_perception.networks.gyro_tcn import SAMPLE
 from nn_perception.rotations import (
     integrate_gyro,
@@ -203,6 +204,7 @@ class GyroLearning:
             torch.randn(_PROBES[0], cache, generator=generator).clamp(-1, 1),
         )
         thresholds = torch.exp(network.log_thresholds.detach())
+        recurrent = {"recurrent": True} if isinstance(network.causal, GyroRnn) else {}
         return Export(
             inputs=(
                 ArraySpec("samples", (None, None, SAMPLE), "float32", "rad/s, m/s2"),
@@ -222,6 +224,7 @@ class GyroLearning:
                 "rest_thresholds": thresholds.double().tolist(),
                 "left_bias_rad_s": self.settings.left_bias_rad_s,
                 "constant_gyro_bias_rad_s": list(self.data.mean_bias_rad_s),
+                **recurrent,
             },
             metrics=self.validate(predict),
             data={

@@ -133,6 +133,7 @@ def _calibration(bundle: Bundle) -> Calibration:
         left_bias = float(calibration.get("left_bias_rad_s", 0.0))
         rate_hz = float(bundle.config.preprocessing["rate_hz"])
         cache = int(bundle.config.inputs[1].shape[-1] or 0)
+        state_of = bundle.id if calibration.get("recurrent", False) else ""
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise BundleError(
             f"{bundle.name}: its calibration lacks or garbles {error}; expected "
@@ -145,4 +146,6 @@ def _calibration(bundle: Bundle) -> Calibration:
     sound = sound and 0.0 <= left_bias < 1.0 and 1.0 <= rate_hz <= 10_000.0 and cache > 0
     if not sound:
         raise BundleError(f"{bundle.name}: its calibration has other sizes; train it again")
-    return Calibration(**arrays, left_bias_rad_s=left_bias, rate_hz=rate_hz, cache=cache)
+    return Calibration(
+        **arrays, left_bias_rad_s=left_bias, rate_hz=rate_hz, cache=cache, state_of=state_of
+    )

@@ -7,35 +7,14 @@ import pytest
 
 import nn_perception.rotations as rot
 from nn_perception.datasets.imu_files import EUROC_TEST, EUROC_TRAIN, TUMVI_TEST
-from nn_perception.datasets.imu_simulator import Motion, SensorErrors, simulate_imu
+from nn_perception.datasets.imu_simulator import SensorErrors
 from nn_perception.errors import ConfigError, DatasetError
 
 torch = pytest.importorskip("torch")
 
-from nn_perception.tasks.gyro import data  # noqa: E402
 from nn_perception.tasks.gyro.data import constant_bias, load_recordings, pack  # noqa: E402
 from nn_perception.tasks.gyro.learning import GyroLearning, open_loop_rms_deg  # noqa: E402
 from nn_perception.training.loop import Trainer  # noqa: E402
-
-
-def recording(name, seed=0, duration_s=8.0, hz=200.0, errors=None):
-    motion = Motion(duration_s, rest_s=(0.5, 1.0), move_s=(2.0, 4.0))
-    return dataclasses.replace(simulate_imu(hz, seed, motion, errors), name=name)
-
-
-@pytest.fixture
-def recordings(monkeypatch, tmp_path):
-    """Return a function: recordings -> a path from which they are loaded."""
-
-    def install(found):
-        monkeypatch.setattr(data, "training_recordings", lambda path, folders: list(found))
-        return tmp_path
-
-    return install
-
-
-def named(*names, **changes):
-    return [recording(name, seed, **changes) for seed, name in enumerate(names)]
 
 
 def config(task_arguments=None, **changes):
@@ -50,11 +29,11 @@ def config(task_arguments=None, **changes):
 
 
 @pytest.fixture
-def learning(recordings):
+def learning(recordings, named):
     return GyroLearning(config({"leave_out": ["c"]}), recordings(named("a", "b", "c")))
 
 
-def test_test_sequences_are_never_in(recordings):
+def test_test_sequences_are_never_in(recordings, named):
     path = recordings(named(*EUROC_TEST, *TUMVI_TEST, *EUROC_TRAIN, duration_s=1.0))
     found = load_recordings(path, "", ["euroc_MH_01_easy"])
     used = {s.name for s in (*found.train, *found.validation)}
@@ -65,9 +44,43 @@ def test_test_sequences_are_never_in(recordings):
         load_recordings(path, "", [EUROC_TEST[0]])
 
 
-def test_only_recordings_of_the_prefix(recordings):
+def test_only_recordings_of_the_prefix(recordings, named):
     path = recordings(named("a1", "b1", "a2", duration_s=1.0))
     assert [s.name for s in load_recordings(path, "a", []).train] == ["a1", "a2"]
+
+
+def test_folds_are_whole_recordings_and_each_validates_once(recordings, named):
+    names = ["a", "b", "c", "d", "e"]
+    path, validated = recordings(named(*names, duration_s=1.0)), []
+    for fold in range(3):
+        learning = GyroLearning(config(folds=3, fold=fold), path)
+        train, validation = ([s.name for s in part] for part in
+                             (learning.data.train, learning.data.validation))  # fmt: skip
+        assert sorted(train + validation) == names
+        assert learning._validation["samples"].shape[0] == len(validation)
+        assert learning.train_size == len(train)
+        validated += validation
+    assert sorted(validated) == names
+
+
+def test_folds_keep_the_pieces_of_a_bag_together(recordings, named):
+    pieces = named("walk.000", "walk.001", "walk.002", "run.000", "run.001", duration_s=1.0)
+    parts = ["train", "validation", "train", "train", "validation"]
+    found = [dataclasses.replace(s, part=part) for s, part in zip(pieces, parts, strict=True)]
+    sides = []
+    for fold in range(2):
+        data = GyroLearning(config(folds=2, fold=fold), recordings(found)).data
+        sides.append({s.name.split(".")[0] for s in data.validation})
+        assert not sides[-1] & {s.name.split(".")[0] for s in data.train}
+    assert sorted(map(list, sides)) == [["run"], ["walk"]]
+
+
+def test_folds_that_cannot_be(recordings, named):
+    path = recordings(named("a", "b", duration_s=1.0))
+    with pytest.raises(ConfigError, match=r"'leave_out' names a and 'folds' is 2.*one of them"):
+        GyroLearning(config({"leave_out": ["a"]}, folds=2), path)
+    with pytest.raises(DatasetError, match="cannot make 3 folds"):
+        GyroLearning(config(folds=3), path)
 
 
 @pytest.mark.parametrize(
@@ -79,27 +92,27 @@ def test_only_recordings_of_the_prefix(recordings):
         ({}, ["aa"], "did you mean 'a'"),
     ],
 )
-def test_what_cannot_be_trained_on_is_said(recordings, changes, leave_out, message):
+def test_what_cannot_be_trained_on_is_said(recordings, changes, leave_out, message, named):
     one, other = named("a", "b", duration_s=1.0)
     path = recordings([one, dataclasses.replace(other, **changes)])
     with pytest.raises(DatasetError, match=message):
         load_recordings(path, "", leave_out)
 
 
-def test_other_sample_rates_are_refused(recordings):
+def test_other_sample_rates_are_refused(recordings, recording, named):
     found = [*named("a", "b", duration_s=1.0), recording("slow", duration_s=1.0, hz=190.0)]
     with pytest.raises(DatasetError, match=r"slow has 190\.0 Hz, expected 200\.0 Hz"):
         load_recordings(recordings(found), "", [])
 
 
-def test_the_constant_bias_is_found():
+def test_the_constant_bias_is_found(recording):
     sequence = recording("a", 3, 20.0, errors=SensorErrors(scale_std=0.0, misalignment_std_rad=0.0))
     true = sequence.gyro_bias_rad_s.mean(0)
     assert np.linalg.norm(true) > 5e-3
     np.testing.assert_allclose(constant_bias(sequence), true, atol=1e-3)
 
 
-def test_packed_rows_are_the_recordings():
+def test_packed_rows_are_the_recordings(recording):
     one, other = recording("a", 0, 2.0), recording("b", 1, 3.0)
     truth = one.orientation_xyzw.copy()
     truth[50:60] = np.nan
@@ -132,7 +145,7 @@ def test_batches_come_from_the_generator_alone(learning):
     assert 0.0 < noise[..., :3].abs().mean() < 0.03
 
 
-def test_the_loss_of_true_rates_is_next_to_nothing(recordings):
+def test_the_loss_of_true_rates_is_next_to_nothing(recordings, recording):
     sequence = recording("a", errors=SensorErrors.none())
     learning = GyroLearning(config(), recordings([sequence, recording("b", 1)]))
     target = learning._train["target"][:1]
@@ -155,14 +168,14 @@ def test_the_loss_counts_nothing_of_unknown_truth(learning):
     assert learning.loss(inputs[0][..., :3], targets) == 0.0
 
 
-def test_increments_longer_than_the_recordings(recordings):
+def test_increments_longer_than_the_recordings(recordings, named):
     arguments = {"increments": [16, 4096]}
     learning = GyroLearning(config(arguments), recordings(named("a", "b", duration_s=2.0)))
     target = learning._train["target"]
     assert torch.isfinite(learning.loss(learning._train["samples"][..., :3], target))
 
 
-def test_open_loop_error_is_that_of_integration():
+def test_open_loop_error_is_that_of_integration(recording):
     sequence = recording("a", errors=SensorErrors.none())
     target = pack([sequence])["target"][0]
     rate = torch.from_numpy(sequence.gyro_rad_s)
@@ -196,7 +209,7 @@ def test_a_few_steps_lower_the_loss(learning):
     assert all(torch.isfinite(parameter.grad).all() for parameter in network.parameters())
 
 
-def test_same_seed_same_weights(recordings):
+def test_same_seed_same_weights(recordings, named):
     path = recordings(named("a", "b", duration_s=4.0))
 
     def weights(seed):
@@ -209,7 +222,7 @@ def test_same_seed_same_weights(recordings):
 
 
 @pytest.mark.parametrize("duration_s", [0.5, 4.0, 8.0])
-def test_the_probe_of_the_export_is_there_in_short_recordings_too(recordings, duration_s):
+def test_the_probe_of_the_export_is_there_in_short_recordings_too(recordings, duration_s, named):
     path = recordings(named("a", "b", duration_s=duration_s))
     learning = GyroLearning(config(), path)
     network = learning.build_network().eval()
@@ -219,6 +232,6 @@ def test_the_probe_of_the_export_is_there_in_short_recordings_too(recordings, du
 
 
 @pytest.mark.parametrize("increments", [[], [1], [24], [16, 0]])
-def test_increments_must_be_powers_of_two(recordings, increments):
+def test_increments_must_be_powers_of_two(recordings, increments, named):
     with pytest.raises(ConfigError, match="powers of two"):
         GyroLearning(config({"increments": increments}), recordings(named("a", duration_s=1.0)))
