@@ -74,7 +74,7 @@ def plot_tables(
         titles: of the pictures.
         tables: values at `CORNERS`.
     """
-    with Canvas(2.6) as canvas:
+    with Canvas(2.3) as canvas:
         for axes, cell, title, values in zip(
             canvas.figure.subplots(1, len(cells)), cells, titles, tables, strict=True
         ):

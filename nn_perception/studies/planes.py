@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nn_perception.training.learning import Learning
     from nn_perception.training.loop import Fit
 
-EXTENT = 1.3
+EXTENT = 1.2
 """Pictures show the plane from minus this to this, in both directions."""
 
 SIDE = 90

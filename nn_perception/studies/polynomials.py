@@ -6,8 +6,10 @@ y = sin(2 pi x) + noise for x from 0 to 1.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -179,6 +181,16 @@ class PolynomialStudy:
         """By how much bias^2 + variance + noise misses the measured error at most, as a share."""
         every = (*self.by_degree, *self.by_penalty)
         return max(abs(e.expected - e.test) / e.test for e in every)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures for JSON."""
+        return {
+            "polynomials": {
+                "by_degree": [dataclasses.asdict(e) for e in self.by_degree],
+                "by_penalty": [dataclasses.asdict(e) for e in self.by_penalty],
+                "largest_gap": self.largest_gap,
+            }
+        }
 
 
 def study(points: int, sets: int, noise: float, seed: int) -> PolynomialStudy:
