@@ -30,11 +30,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: check-compiler help venv demo test lint test-jazzy test-noros colcon bench clean distclean check-python
+.PHONY: check-compiler help venv demo test lint docs docs-links study-pictures test-jazzy test-noros colcon bench clean distclean check-python
 
 help:  ## show this list
 	@echo "usage: make TARGET"
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 check-python:
 	@command -v "$(PYTHON)" > /dev/null || { \
@@ -60,7 +60,7 @@ define make_environment
 endef
 
 $(VENV)/.installed: $(INPUTS) constraints.txt $(INTERFACES) | check-compiler
-	$(call make_environment,$(VENV),$(EXTRAS)$(,)ros$(,)view,constraints.txt)
+	$(call make_environment,$(VENV),$(EXTRAS)$(,)ros$(,)view$(,)docs,constraints.txt)
 	$(VENV)/bin/python tools/build_vision_msgs.py --constraints constraints.txt
 	@touch $@
 
@@ -102,6 +102,20 @@ colcon: venv  ## colcon build in a temporary workspace, then look the executable
 
 bench: venv  ## measure what README's table states
 	$(VENV)/bin/nn-perception bench $(ARGS)
+
+# Quoted lines and tables first, then pages, formulas, links and pictures: a warning is an error.
+SPHINX := $(VENV)/bin/python -m sphinx -E -n -q -d build/doctrees
+
+docs: venv  ## the site in build/site; checks quoted code, pictures and links within it
+	$(VENV)/bin/python tools/update_docs.py --check
+	$(SPHINX) -W --keep-going -b html docs build/site
+	@echo "open build/site/index.html"
+
+docs-links: venv  ## the links that lead out of it; needs a network
+	$(SPHINX) -b linkcheck docs build/links
+
+study-pictures: venv  ## run all studies by themselves, for the guides; ARGS=NAME for one
+	OMP_NUM_THREADS=1 $(VENV)/bin/python tools/run_studies.py $(ARGS)
 
 clean:  ## remove build outputs and caches; environments and runs stay
 	rm -rf build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -69,7 +69,8 @@ EXTRAS = {
         "types-PyYAML",
         "types-tqdm",
     ],
-    "docs": ["matplotlib>=3.5"],
+    # make docs; pictures of studies need "train" as well.
+    "docs": ["furo>=2024.8.6", "myst-parser>=4.0", "sphinx>=8.1"],
 }
 
 

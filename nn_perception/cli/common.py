@@ -90,7 +90,7 @@ def parse_settings(items: Sequence[str]) -> dict[str, float | bool | str]:
 
 def format_table(rows: Sequence[Sequence[object]], header: Sequence[str] | None = None) -> str:
     """Return rows as aligned columns; numbers to the right."""
-    texts = [[_cell(value) for value in row] for row in rows]
+    texts = [[format_cell(value) for value in row] for row in rows]
     lines = [list(header), *texts] if header else texts
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     right = [all(_is_number(row[i]) for row in rows) for i in range(len(widths))]
@@ -110,7 +110,8 @@ def _is_number(value: object) -> bool:
     return value is None or isinstance(value, (int, float))
 
 
-def _cell(value: object) -> str:
+def format_cell(value: object) -> str:
+    """Return what a table shows of a value."""
     if value is None:
         return "-"
     if isinstance(value, float):
