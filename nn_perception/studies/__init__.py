@@ -18,6 +18,11 @@ from typing import Any
 from nn_perception.errors import ConfigError, nearest
 
 STUDIES: dict[str, tuple[str, str]] = {
+    "regularisation": (
+        "nn_perception.studies.regularisation",
+        "over- and underfitting: polynomials, few digits; L2, L1, dropout and others; learning "
+        "curves",
+    ),
     "decision-boundary": (
         "nn_perception.studies.decision_boundary",
         "what a single layer, hidden units and more layers can tell apart: circle, xor, spirals",
@@ -34,6 +39,14 @@ STUDIES: dict[str, tuple[str, str]] = {
         "nn_perception.studies.epochs",
         "training against validation over many epochs: over-fitting, early stopping",
     ),
+    "optimisers": (
+        "nn_perception.studies.optimisers",
+        "sgd, momentum, Nesterov, RMSprop, Adam: paths on surfaces, and on digits",
+    ),
+    "recurrence": (
+        "nn_perception.studies.recurrence",
+        "Elman's network and a GRU on rows of digits: memory, gradients through time",
+    ),
     "rotation-heads": (
         "nn_perception.studies.rotation_heads",
         "quaternion, 6D and SVD as a network's last layer, on point-cloud alignment",
@@ -49,6 +62,14 @@ STUDIES: dict[str, tuple[str, str]] = {
     "activations": (
         "nn_perception.studies.activations",
         "sigmoid, tanh, ReLU, ... in a shallow and a deep network: gradients, dead units",
+    ),
+    "initialisation": (
+        "nn_perception.studies.initialisation",
+        "what weights begin with: zeros, N(0, 1), Xavier, He; spread of answers by layer",
+    ),
+    "features": (
+        "nn_perception.studies.features",
+        "what first layers see: weights, filters and their answers, kernels written by hand",
     ),
 }
 """Name -> (module, what it compares)."""

@@ -162,5 +162,13 @@ def _job(
     arguments: argparse.Namespace, name: str, hidden: tuple[int, ...], rate: float, seed: int
 ) -> Job:
     config = _config(name, hidden, rate, arguments.epochs)
-    key = {"activation": name, "hidden": hidden, "learning_rate": rate, "seed": seed}
-    return lab.digits_job(config, arguments, stuck_units, network="mlp", **key)
+    return lab.digits_job(
+        config,
+        arguments,
+        stuck_units,
+        network="mlp",
+        activation=name,
+        hidden=hidden,
+        learning_rate=rate,
+        seed=seed,
+    )

@@ -28,12 +28,14 @@ from nn_perception.studies.groups import (
     grouped,
     hidden_layers_text,
     layer_ticks,
-    legend_below,
     percent,
     positional,
+    rounded,
+    significant,
     styles,
 )
 from nn_perception.studies.probing import slopes_of
+from nn_perception.studies.seeds import legend_below
 
 if TYPE_CHECKING:
     from nn_perception.evaluation.html_page import Report
@@ -123,11 +125,11 @@ class Activations:
         return [
             (
                 name,
-                round(steepest(name), 3),
-                round(100 * self.accuracy(name, self.shallow), 2),
-                round(100 * self.accuracy(name, self.deep), 2),
-                float(f"{self.vanishing(name):.3g}"),
-                round(100 * self.stuck(self.groups[name, self.deep]), 1),
+                rounded(steepest(name), 3),
+                rounded(100 * self.accuracy(name, self.shallow)),
+                rounded(100 * self.accuracy(name, self.deep)),
+                significant(self.vanishing(name)),
+                rounded(100 * self.stuck(self.groups[name, self.deep]), 1),
             )
             for name in self.names
         ]
@@ -261,8 +263,7 @@ def plot_functions(names: Sequence[str], path: Path | None = None) -> bytes:
             axes.plot(inputs, slopes, "--", color=ORANGE, label="derivative")
             axes.set_ylim(-1.5, 4.2)
             finish(axes, name, "", "")
-        handles, labels = grid[0, 0].get_legend_handles_labels()
-        canvas.figure.legend(handles, labels, loc="outside lower center", ncol=2)
+        legend_below(canvas, grid[0, 0], 2)
         return canvas.png(path)
 
 
@@ -276,7 +277,7 @@ def plot_curves(result: Activations, path: Path | None = None) -> bytes:
             draw_curves(axes, groups, ACCURACY, 100.0)
             axes.set_ylim(0, 100)
             finish(axes, hidden_layers_text(depth), "epoch", "accuracy, %")
-        legend_below(canvas, axes)
+        legend_below(canvas, axes, 6)
         return canvas.png(path)
 
 
@@ -293,7 +294,7 @@ def plot_gradients(result: Activations, path: Path | None = None) -> bytes:
             plain_log_ticks(axes.yaxis, (1.0,), positional)
             layer_ticks(axes, depth, output=True)
             finish(axes, hidden_layers_text(depth), "layer", "gradient (log.)")
-        legend_below(canvas, axes)
+        legend_below(canvas, axes, 6)
         return canvas.png(path)
 
 

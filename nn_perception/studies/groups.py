@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nn_perception.errors import ConfigError, nearest
-from nn_perception.evaluation.plot_style import BLUE, GREEN, INK, ORANGE, PURPLE, RED, SKY, Canvas
+from nn_perception.evaluation.plot_style import BLUE, GREEN, INK, ORANGE, PURPLE, RED, SKY
 
 if TYPE_CHECKING:
     from nn_perception.studies.sweep import Outcome
@@ -110,6 +110,16 @@ def percent(value: float, digits: int = 1) -> str:
     return f"{100 * value:.{digits}f} %" if math.isfinite(value) else "\N{EN DASH}"
 
 
+def rounded(value: float, digits: int = 2) -> float | None:
+    """Return a figure for a table; None where there is none."""
+    return round(value, digits) if math.isfinite(value) else None
+
+
+def significant(value: float, digits: int = 3) -> float | None:
+    """Return a figure with so many digits that are not 0 in front; None where there is none."""
+    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
+
+
 def draw_curves(
     axes: Any, groups: Mapping[str, Group], name: str, scale: float = 1.0, start: int = 0
 ) -> None:
@@ -166,14 +176,6 @@ def hidden_layers_text(depth: int) -> str:
 def positional(value: float) -> str:
     """Return 0.00001 and not 1e-05."""
     return f"{np.format_float_positional(value, precision=12, trim='-')}"
-
-
-def legend_below(canvas: Canvas, axes: Any, columns: int = 6) -> None:
-    """Put the legend of one chart below all."""
-    handles, labels = axes.get_legend_handles_labels()
-    canvas.figure.legend(
-        handles, labels, loc="outside lower center", ncol=min(len(labels), columns)
-    )
 
 
 def diverged_text(what: str, group: Group) -> str:

@@ -18,6 +18,7 @@ from nn_perception.studies.groups import (
     draw_curves,
     grouped,
     percent,
+    rounded,
     styles,
 )
 from nn_perception.studies.mlp_vs_cnn import SHIFTS_PX
@@ -93,17 +94,17 @@ class Comparison:
                 self.accuracy(name, self.total), least, most, self.by_shift(name)[2],
                 self.accuracy(name, self.scrambled_size, True),
             )  # fmt: skip
-            mean, least, most, shifted, scrambled = (round(100 * share, 2) for share in shares)
-            loss = round(self.whole(name).last(LOSS), 4)
-            seconds = round(self.epoch_seconds(name), 2)
-            row = (self.parameters[name], mean, least, most, loss, shifted, scrambled, seconds)
-            rows.append((name, *row))
+            percents = [rounded(100 * share) for share in shares]
+            loss = rounded(self.whole(name).last(LOSS), 4)
+            seconds = rounded(self.epoch_seconds(name))
+            row = (*percents[:3], loss, *percents[3:], seconds)
+            rows.append((name, self.parameters[name], *row))
         return rows
 
     def size_rows(self) -> list[tuple[object, ...]]:
         """Return accuracies in percent: one row per number of pictures."""
         return [
-            (n, *(round(100 * self.accuracy(name, n), 2) for name in self.networks))
+            (n, *(rounded(100 * self.accuracy(name, n)) for name in self.networks))
             for n in self.sizes
         ]
 

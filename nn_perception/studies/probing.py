@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -108,6 +108,37 @@ def gradient_sizes(learning: Learning, network: nn.Module) -> list[float]:
     loss = learning.loss(network.eval()(inputs).float(), targets)
     gradients = torch.autograd.grad(loss, weights)
     return [float(gradient.double().square().mean().sqrt()) for gradient in gradients]
+
+
+def first_weights(network: nn.Module, size: Sequence[int]) -> FloatArray:
+    """Return the first layer's weights as pictures: (filters, k, k), or (units, H, W) of linear.
+
+    Args:
+        network: takes grey pictures.
+        size: (H, W) of the pictures.
+    """
+    weight = _first_layer(network).weight.detach()
+    pictures = weight[:, 0] if weight.ndim == 4 else weight.reshape(len(weight), *size)
+    return np.asarray(pictures.double().contiguous().numpy(), np.float64)
+
+
+def first_sums(network: nn.Module, picture: Tensor) -> FloatArray:
+    """Return what the first layer makes of a picture (1, C, H, W), before its activation.
+
+    (filters, H, W) of a convolution, (units,) of a linear layer.
+    """
+    kept: list[Tensor] = []
+    hook = _first_layer(network).register_forward_hook(lambda *args: kept.append(args[2]))
+    try:
+        with torch.no_grad():
+            network.eval()(picture)
+    finally:
+        hook.remove()
+    return np.asarray(kept[0][0].double().contiguous().numpy(), np.float64)
+
+
+def _first_layer(network: nn.Module) -> nn.Linear | nn.Conv2d:
+    return next(m for m in network.modules() if isinstance(m, (nn.Linear, nn.Conv2d)))
 
 
 def validation_accuracy(learning: Learning, network: nn.Module, change: Change) -> float:
