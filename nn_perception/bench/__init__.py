@@ -84,6 +84,10 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "uwb-accuracy": ("nn_perception.bench.uwb_accuracy:run", "range and position errors (long)"),
     "gpu": ("nn_perception.bench.gpu:run", "training and engine on a GPU"),
     "accuracy": ("nn_perception.bench.accuracy:run", "MNIST test accuracy of the recipes (long)"),
+    "lecture": (
+        "nn_perception.bench.lecture:run",
+        "MNIST accuracy of the lectures' networks (long)",
+    ),
     "digit-best": ("nn_perception.bench.accuracy:best", "the shipped model's recipe (long)"),
     "objects": ("nn_perception.bench.objects:run", "road objects, also under shifts (long)"),
     "digit-frames": ("nn_perception.bench.digit_frames:run", "digits found in generated frames"),
@@ -91,6 +95,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
 }
 LONG = (
     "accuracy",
+    "lecture",
     "digit-best",
     "objects",
     "digit-frames",

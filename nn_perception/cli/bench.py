@@ -7,8 +7,8 @@ from pathlib import Path
 
 HELP = "measure speed, loss, memory and accuracy against the goals"
 DESCRIPTION = """Measure against the goals. Without names everything runs but what takes long or
-looks at test data: 'accuracy', 'digit-best', 'objects', 'digit-frames', 'foreign', 'attitude',
-'gyro', 'uwb-accuracy', 'soak', 'fuzz', 'kills' and 'lifecycle'.
+looks at test data: 'accuracy', 'lecture', 'digit-best', 'objects', 'digit-frames', 'foreign',
+'attitude', 'gyro', 'uwb-accuracy', 'soak', 'fuzz', 'kills' and 'lifecycle'.
 
 Results are merged into --json FILE, so that benchmarks can be run one by one; --readme puts the
 table made from it between the marks <!-- bench --> and <!-- /bench --> of a Markdown file.

@@ -88,9 +88,9 @@ def set_rate(optimizer: Optimizer, rate: float) -> None:
 def shrink(optimizer: Optimizer, weights: Iterable[nn.Parameter], penalty: float) -> None:
     """Take the proximal step of ``penalty * sum |w|``, behind a step of the optimiser.
 
-    Each weight is drawn towards 0 by the penalty times its step size, and what would cross 0 is 0
-    from then on, exactly (iterative shrinkage and thresholding: Daubechies, Defrise and De Mol
-    2004; Parikh and Boyd, Proximal Algorithms, 2014, 4.2 and 6.5.2). The penalty's gradient,
+    Each weight is drawn towards 0 by the penalty times its step size, and what would cross 0
+    becomes 0 exactly (iterative shrinkage and thresholding: Daubechies, Defrise and De Mol 2004;
+    Parikh and Boyd, Proximal Algorithms, 2014, 4.2 and 6.5.2). The penalty's gradient,
     ``penalty * sign(w)``, would make weights small, and hardly one 0. The size is what a lasting
     gradient of 1 moves the weight by: lr of ``sgd``, lr / (1 - momentum) where steps add up,
     divided by the root of the mean square where an optimiser does so (Yun, Lozano and Yang 2021).
@@ -108,11 +108,15 @@ def _step_size(optimizer: Optimizer, weight: nn.Parameter) -> Tensor | float:
         if "exp_avg_sq" not in state:  # no step of it was taken
             return 0.0
         square = state["exp_avg_sq"] / (1.0 - group["betas"][1] ** float(state["step"]))
-        return rate / (square.sqrt_() + group["eps"])
+        root: Tensor = square.sqrt_() + group["eps"]
+        return rate / root
     rate /= 1.0 - float(group["momentum"])
-    if isinstance(optimizer, RMSprop):
-        return rate / (state["square_avg"].sqrt() + group["eps"]) if state else 0.0
-    return rate
+    if not isinstance(optimizer, RMSprop):
+        return rate
+    if "square_avg" not in state:
+        return 0.0
+    root = state["square_avg"].sqrt() + group["eps"]
+    return rate / root
 
 
 def zero_share(weights: Iterable[Tensor]) -> float:

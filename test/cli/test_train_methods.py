@@ -37,7 +37,8 @@ def test_the_zeros_of_l1_are_printed_and_stored(capsys, tmp_path):
     lines = (out / "training" / "metrics.jsonl").read_text().splitlines()
     counted = [json.loads(line)["zero_weights"] for line in lines]
     assert len(counted) == 10
-    assert counted[-1] == pytest.approx(share, abs=0.002)
+    # In half precision, which the bundle has, the smallest become 0, too.
+    assert share - 0.02 < counted[-1] <= share
 
 
 def test_closed_form_is_a_training_of_one_epoch_and_makes_a_bundle(capsys, tmp_path):
