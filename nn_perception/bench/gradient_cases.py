@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from nn_perception.bench.gradient_check import Arrays, Case, Tensors, spread
+from nn_perception.bench.gradient_filters import filter_cases
 from nn_perception.bench.gradient_losses import loss_cases
 from nn_perception.bench.gradient_modules import BATCH, STEPS, layer_cases, module_case
 from nn_perception.bench.gradient_networks import network_cases
@@ -45,6 +46,7 @@ _OPTIONS: tuple[tuple[nn.Module, tuple[tuple[int, ...], ...]], ...] = (
     (nn.BatchNorm1d(4), ((7, 4),)),
     (nn.BatchNorm1d(4).eval(), ((7, 4),)),
     (nn.BatchNorm1d(4), ((BATCH, 4, STEPS),)),
+    (nn.ReLU(inplace=True), ((BATCH, 4),)),
     (nn.Dropout(0.4), ((BATCH, 4, STEPS),)),
     (nn.RNN(4, 3, 2, batch_first=True), ((BATCH, STEPS, 4), (2, BATCH, 3))),
     (nn.GRU(4, 3, 2, batch_first=True), ((BATCH, STEPS, 4), (2, BATCH, 3))),
@@ -53,19 +55,20 @@ _OPTIONS: tuple[tuple[nn.Module, tuple[tuple[int, ...], ...]], ...] = (
 
 
 def all_cases() -> Iterator[Case]:
-    """Yield every case: layers, networks, losses."""
+    """Yield every case: layers, networks, losses, filters."""
     yield from layer_cases()
     yield from option_cases()
     yield from head_cases()
     yield from network_cases()
     yield from mlp_cases()
     yield from loss_cases()
+    yield from filter_cases()
 
 
 def option_cases() -> Iterator[Case]:
     """Yield layers with other options than our networks have by default, and all activations."""
     for module, shapes in _OPTIONS:
-        yield module_case(str(module), module, shapes)
+        yield module_case(f"{module} of {shapes[0]}", module, shapes)
     for name, kind in ACTIVATIONS.items():
         yield module_case(f"activation {name}", kind(), ((BATCH, 5),))
     x = {"x": spread(np.random.default_rng(0), BATCH, 5)}

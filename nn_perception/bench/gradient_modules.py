@@ -72,8 +72,8 @@ def layers_of(network: str) -> list[tuple[str, nn.Module, tuple[tuple[int, ...],
     return [(name, leaf, shapes[name]) for name, leaf in leaves.items() if name in shapes]
 
 
-OPTIONAL = ("timm_backbone",)
-"""Networks that need a package which ours does not."""
+OPTIONAL = {"timm_backbone": (3, 64, 64)}
+"""Networks that need a package which ours does not, with the shape of a smaller input that does."""
 
 
 def network_inputs(network: str) -> tuple[Tensor, ...]:
@@ -84,7 +84,7 @@ def network_inputs(network: str) -> tuple[Tensor, ...]:
     """
     arguments = resolve_arguments(network)
     if "input_shape" in arguments:
-        return (torch.zeros(BATCH, *arguments["input_shape"]),)
+        return (torch.zeros(BATCH, *OPTIONAL.get(network, arguments["input_shape"])),)
     module: Any = build_network(network)
     inputs: dict[str, Callable[[], tuple[Tensor, ...]]] = {
         "imu_noise": lambda: (
@@ -121,7 +121,8 @@ def module_case(name: str, module: nn.Module, shapes: tuple[tuple[int, ...], ...
     arrays.update({key: value.detach().numpy() for key, value in module.named_parameters()})
 
     def run(tensors: dict[str, Tensor]) -> Tensor:
-        inputs = [tensors[key] for key in ("x", "h") if key in tensors]
+        # A copy, since a layer may work in place, as those of other packages do.
+        inputs = [tensors[key].clone() for key in ("x", "h") if key in tensors]
         weights = {key: value for key, value in tensors.items() if key not in ("x", "h")}
         torch.manual_seed(SEED)
         result: Any = functional_call(module, weights, tuple(inputs))

@@ -26,14 +26,16 @@ def run(settings: BenchSettings, say: Callable[[str], None]) -> list[Measurement
     counts = Counter(found.case.group for found in checks)
     counted = ", ".join(f"{counts[group]} {plural}" for group, plural in _PLURALS.items())
     say(f"compared: {counted}")
-    conditions = f"{counted}; float64, torch {torch.__version__}, relative to an array's largest"
+    filters = f"{counts[_FILTER]} unrolled filters"
     return [
-        _row("the NumPy oracle", "value", checks, _to_oracle, ORACLE_GOAL, conditions),
-        _row("finite differences", "derivative", checks, _to_finite, FINITE_GOAL, conditions),
+        _row("the NumPy oracle", counted, checks, _to_oracle, ORACLE_GOAL),
+        _row("finite differences", f"{counted}, {filters}", checks, _to_finite, FINITE_GOAL),
     ]
 
 
 _PLURALS = {"layer": "layers", "network": "networks", "loss": "losses"}
+_FILTER = "filter"
+"""Compared with finite differences alone."""
 
 
 def _passes(found: Check) -> bool:
@@ -50,11 +52,10 @@ def _to_finite(found: Check) -> float:
 
 def _row(
     what: str,
-    unit: str,
+    counted: str,
     checks: list[Check],
     distance: Callable[[Check], float],
     goal: float,
-    conditions: str,
 ) -> Measurement:
     worst = max(checks, key=distance)
     return Measurement(
@@ -62,5 +63,6 @@ def _row(
         distance(worst),
         goal=f"≤ {goal:.0e}",
         passed=distance(worst) <= goal,
-        detail=f"{conditions} {unit}; largest: {worst.case.name}",
+        detail=f"{counted}; float64, torch {torch.__version__}, relative to the largest value of "
+        f"each array; the largest is that of: {worst.case.name}",
     )

@@ -43,6 +43,10 @@ class ReferenceOptimiser(ABC):
         self.steps += 1
         return self._step(weights, gradient + self.decay * weights)
 
+    def step_size(self) -> Array:
+        """Return how far a lasting gradient of 1 moves each weight in a step, by now."""
+        return np.asarray(self.eta / (1.0 - self.beta))
+
     @abstractmethod
     def _step(self, w: Array, g: Array) -> Array:
         """Return the weights after a step along a gradient that has the penalty in it."""
@@ -50,6 +54,10 @@ class ReferenceOptimiser(ABC):
 
 class Sgd(ReferenceOptimiser):
     """Plain gradient descent: w <- w - eta g."""
+
+    def step_size(self) -> Array:
+        """Return the learning rate."""
+        return np.asarray(self.eta)
 
     def _step(self, w: Array, g: Array) -> Array:
         return w - self.eta * g
@@ -80,6 +88,10 @@ class RmsProp(ReferenceOptimiser):
     s <- alpha s + (1 - alpha) g^2, v <- beta v + g / (sqrt(s) + epsilon), w <- w - eta v.
     """
 
+    def step_size(self) -> Array:
+        """Return the step of momentum, divided by the root of the mean square."""
+        return np.asarray(super().step_size() / (np.sqrt(self.square) + SMALL))
+
     def _step(self, w: Array, g: Array) -> Array:
         self.square = SQUARES * self.square + (1.0 - SQUARES) * g**2
         self.velocity = self.beta * self.velocity + g / (np.sqrt(self.square) + SMALL)
@@ -92,6 +104,11 @@ class Adam(ReferenceOptimiser):
     m <- beta_1 m + (1 - beta_1) g, s <- beta_2 s + (1 - beta_2) g^2; both began at 0, and are
     divided by 1 - beta^t for it: w <- w - eta m' / (sqrt(s') + epsilon).
     """
+
+    def step_size(self) -> Array:
+        """Return the learning rate, divided by the root of the mean square."""
+        square = self.square / (1.0 - BETA_2**self.steps)
+        return np.asarray(self.eta / (np.sqrt(square) + SMALL))
 
     def _step(self, w: Array, g: Array) -> Array:
         self.velocity = self.beta * self.velocity + (1.0 - self.beta) * g
@@ -111,6 +128,16 @@ class AdamW(Adam):
         """Return the weights after a step."""
         self.steps += 1
         return self._step(weights * (1.0 - self.eta * self.decay), gradient)
+
+
+def soft_threshold(weights: Array, amount: Array | float) -> Array:
+    """Return sign(w) max(0, |w| - amount), the v of the least (v - w)^2 / 2 + amount |v|.
+
+    The proximal step of the L1 penalty lambda |w|, amount = lambda times the step size; what would
+    cross 0 becomes 0 (Parikh and Boyd, "Proximal algorithms", 2014, 6.5.2).
+    """
+    shrunk: Array = np.sign(weights) * np.maximum(np.abs(weights) - amount, 0.0)
+    return shrunk
 
 
 OPTIMISERS: dict[str, type[ReferenceOptimiser]] = {
