@@ -21,7 +21,7 @@ CLASSIC = {
     "linear_regression": (ONE_LAYER, 0.90, {}),
     "logistic_regression": (ONE_LAYER, 0.92, {"batch_size": 32}),
     "softmax_regression": (ONE_LAYER, 0.92, {"batch_size": 32}),
-    "perceptron": (ONE_LAYER, 0.90, {"epochs": 3, "ema_decay": 0.99}),
+    "perceptron": (ONE_LAYER, 0.90, {"ema_decay": 0.99}),
     "mlp_30": (MLP_30, 0.85, {"epochs": 10}),
     "mlp_30_modern": (MLP_30, 0.93, {"batch_size": 32, "epochs": 15}),
     "lenet": (LENET, 0.93, {"batch_size": 64, "epochs": 6}),
