@@ -182,7 +182,7 @@ def _names(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
 
 
 def digits(data: Path | None) -> ImageSet:
-    """Return the training data of the digits; each process reads it once.
+    """Return the training data of the digits, read once.
 
     Raises:
         DatasetError: it cannot be used.
@@ -198,9 +198,10 @@ def _read_digits(data: Path | None, _: str | None) -> ImageSet:
 
 
 def _digits(config: TrainingConfig, data: Path | None, training_figures: bool = False) -> Learning:
-    from nn_perception.studies.digits import StudiedDigits, WatchedDigits
+    from nn_perception.studies.digits import WatchedDigits
+    from nn_perception.tasks.digits.learning import DigitLearning
 
-    learning: Any = (WatchedDigits if training_figures else StudiedDigits)(config, data)
+    learning: Any = (WatchedDigits if training_figures else DigitLearning)(config, data)
     return cast("Learning", learning)
 
 

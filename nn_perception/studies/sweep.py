@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from nn_perception.datasets.kept import keep_data
 from nn_perception.errors import DivergedError, NnPerceptionError, TrainingError
 from nn_perception.progress import progress_bar
 
@@ -91,7 +92,8 @@ def train_all(jobs: Sequence[Job], workers: int, title: str) -> list[Outcome]:
     """
     with progress_bar(sum(job.epochs for job in jobs), title, "epoch") as bar:
         if workers == 0:
-            return [_finished(job, _train(job, bar.update), bar.update) for job in jobs]
+            with keep_data():
+                return [_finished(job, _train(job, bar.update), bar.update) for job in jobs]
         return _in_processes(jobs, workers, bar.update)
 
 
@@ -186,7 +188,7 @@ def _work(connection: Connection) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, with the first job
     tqdm.set_lock(threading.RLock())  # its own lock is a semaphore, which outlives who is ended
     logging.getLogger("nn_perception").setLevel(logging.ERROR)  # the parent warned of the data
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    with keep_data(), contextlib.suppress(EOFError, BrokenPipeError):
         while True:
             answer: Outcome | _Failure
             try:
