@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nn_perception.studies.digits import StudiedDigits
 from nn_perception.studies.probing import probe_batch, starting_network
+from nn_perception.tasks.digits.learning import DigitLearning
 
 if TYPE_CHECKING:
     from nn_perception.networks.recurrent import ElmanRnn, Recurrence
@@ -26,7 +26,7 @@ PICTURES = 32
 """On which gradients are looked at."""
 
 
-class DelayedDigits(StudiedDigits):
+class DelayedDigits(DigitLearning):
     """Digits with black rows below, so that the answer comes later than what it is about."""
 
     def __init__(self, config: TrainingConfig, data: Path | None, blank_rows: int) -> None:
