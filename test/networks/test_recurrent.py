@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nn_perception.bundle import ArraySpec
 from nn_perception.errors import ConfigError, EngineError
 from nn_perception.networks import build_network
-from nn_perception.networks.recurrent import CELLS, Recurrence, elman_step, gru_step
+from nn_perception.networks.recurrent import CELLS, KEPT, Recurrence, elman_step, gru_step
 from nn_perception.onnx_limits import check_graph
 from nn_perception.training.export import to_onnx
 
@@ -124,7 +124,7 @@ def test_an_open_update_gate_keeps_state_and_gradient():
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_each_block_to_the_state_begins_orthogonal(cell):
+def test_what_weights_begin_with(cell):
     cells = Recurrence(cell, 5, 8, 2).cells
     for index in range(2):
         for block in getattr(cells, f"weight_hh_l{index}").split(8):
@@ -132,7 +132,14 @@ def test_each_block_to_the_state_begins_orthogonal(cell):
         for block in getattr(cells, f"weight_ih_l{index}").split(8):
             limit = math.sqrt(6.0 / sum(block.shape))
             assert 0.8 * limit < block.abs().max() <= limit
-    assert not any(value.any() for name, value in cells.named_parameters() if "bias" in name)
+    biases = {name: value for name, value in cells.named_parameters() if "bias" in name}
+    for index in range(2 if cell == "gru" else 0):
+        gate = biases[f"bias_ih_l{index}"].split(8)[1]
+        assert gate.tolist() == [KEPT] * 8
+        with torch.no_grad():
+            gate.zero_()
+    assert len(biases) == 4
+    assert not any(value.any() for value in biases.values())
 
 
 @pytest.mark.parametrize(
