@@ -36,7 +36,8 @@ class Case:
 
     Attributes:
         name: what it is.
-        group: what it is counted as: ``layer``, ``network``, ``loss`` or ``filter``.
+        group: what it is counted as: ``layer``, ``network``, ``loss``, ``filter`` or
+            ``kernel``.
         arrays: float64 by name; the derivatives by all of them are compared.
         torch: tensors by these names -> the result, of any shape.
         oracle: arrays by these names -> the same result, and its ``back``, whose derivatives have

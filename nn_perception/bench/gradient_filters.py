@@ -1,8 +1,10 @@
-"""Whole filters with a network inside, unrolled in time: their gradients by finite differences."""
+"""Filters unrolled in time, and a kernel: gradients that finite differences alone can judge."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,20 +19,23 @@ from nn_perception.networks import build_network
 from nn_perception.networks import reference_rotations as rotations
 from nn_perception.tasks.attitude.network import FilterNetwork
 from nn_perception.tasks.gyro.network import GyroNetwork
+from nn_perception.tasks.uwb import kernel
 
 _UP_M_S2 = np.array([0.0, 0.0, 9.81])
-_BLOCKS = 5
+_BLOCKS = 4
 _SAMPLES, _RATE_HZ = 40, 20.0
 _COUNT = 2
 
 
 def filter_cases() -> Iterator[Case]:
-    """Yield the filters of the tasks `attitude` and `gyro`, as their trainings unroll them.
+    """Yield what trains in the tasks `attitude`, `gyro` and `uwb` beside networks.
 
-    Their formulas are written once for NumPy and torch, so that NumPy is no second opinion here.
+    The filters' formulas are written once for NumPy and torch, so that NumPy is no second opinion
+    here.
     """
     yield _attitude()
     yield _gyro()
+    yield _kernel()
 
 
 def _attitude() -> Case:
@@ -97,3 +102,41 @@ def _case(
         return output
 
     return Case(name, "filter", {**arrays, **weights}, run, None, step)
+
+
+def _kernel() -> Case:
+    """Return the likelihood of a kernel's values, as ranges of one room tell it."""
+    random = np.random.default_rng(5)
+    count = 8
+    features = np.concatenate(
+        [
+            rotations.unit(random.standard_normal((count, 3)))[0],
+            rotations.unit(random.standard_normal((count, 3)))[0],
+            np.zeros((count, 6)),
+            random.uniform(1.0, 5.0, (count, 1)),
+        ],
+        1,
+    )
+    tags, anchors = random.integers(0, 2, count), random.integers(0, 3, count)
+    rows: Any = SimpleNamespace(
+        features=features,
+        count=np.ones(count),
+        tag=tags,
+        anchor=anchors,
+        room=np.zeros(count, np.int64),
+    )
+    columns = kernel.Columns(rows)
+    apart, target = kernel.Apart(columns, columns), 0.1 * torch.from_numpy(features[:, 0])
+    start = asdict(kernel.Kernel())
+    names = [name for name in start if name != "room_m"]
+
+    def run(tensors: Tensors) -> Tensor:
+        values = torch.exp(tensors["logarithms"])
+        found: Any = SimpleNamespace(**start)
+        found.__dict__.update(zip(names, values, strict=True))
+        inside = kernel.covariance(found, apart, rooms=False)
+        solved, determinant = kernel.solve(inside, found.noise_m**2 / columns.count, target)
+        return 0.5 * (target * solved).sum() + determinant
+
+    logarithms = np.log([start[name] for name in names])
+    return Case("kernel of ranges", "kernel", {"logarithms": logarithms}, run, None)

@@ -26,15 +26,15 @@ def run(settings: BenchSettings, say: Callable[[str], None]) -> list[Measurement
     counts = Counter(found.case.group for found in checks)
     counted = ", ".join(f"{counts[group]} {plural}" for group, plural in _PLURALS.items())
     say(f"compared: {counted}")
-    filters = f"{counts[_FILTER]} unrolled filters"
+    more = ", ".join(f"{counts[group]} {plural}" for group, plural in _FINITE_ONLY.items())
     return [
         _row("the NumPy oracle", counted, checks, _to_oracle, ORACLE_GOAL),
-        _row("finite differences", f"{counted}, {filters}", checks, _to_finite, FINITE_GOAL),
+        _row("finite differences", f"{counted}, {more}", checks, _to_finite, FINITE_GOAL),
     ]
 
 
 _PLURALS = {"layer": "layers", "network": "networks", "loss": "losses"}
-_FILTER = "filter"
+_FINITE_ONLY = {"filter": "unrolled filters", "kernel": "kernel"}
 """Compared with finite differences alone."""
 
 

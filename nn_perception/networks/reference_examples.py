@@ -64,10 +64,10 @@ def logic_gate(name: str) -> ReferenceMlp:
 
 
 def xor_network(seed: int = 0) -> ReferenceMlp:
-    """Return a 2-2-1 network of sigmoids with BCE that gradient descent can teach XOR.
+    """Return a 2-2-1 network, tanh and sigmoid with BCE, that gradient descent can teach XOR.
 
-    Some draws of the weights end where two of the four answers stay at 0.5: with two hidden units
-    the loss has such flat regions, another seed is then the way out.
+    With two hidden units the loss has flat regions: of the seeds 0 to 9 three (2, 5, 8) stay after
+    1,000 steps of rate 1 where two of the four answers are 0.5. Another seed is the way out.
 
     Args:
         seed: of the weights, drawn from N(0, 1).

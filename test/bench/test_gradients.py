@@ -33,6 +33,7 @@ from nn_perception.errors import ConfigError  # noqa: E402
 from nn_perception.networks import build_network, network_names, register_network  # noqa: E402
 from nn_perception.networks.mlp import ACTIVATIONS  # noqa: E402
 from nn_perception.networks.reference_layers import linear  # noqa: E402
+from nn_perception.tasks import BUILT_IN  # noqa: E402
 from nn_perception.training.losses import LossName  # noqa: E402
 
 CASES = [
@@ -109,6 +110,18 @@ def test_every_loss_has_cases():
     for loss in get_args(LossName):
         assert {loss, f"{loss} weighted"} <= set(names)
     assert set(get_args(LossName)) - set(gradient_cases.MLP_PAIRS) == {"perceptron"}
+
+
+def test_the_loss_of_every_task_has_a_case():
+    of_task = {
+        "attitude": "attitude with variances",
+        "digits": "cross_entropy weighted smoothed",
+        "gyro": "gyroscope's increments",
+        "objects": "cross_entropy weighted smoothed",
+        "uwb": "range with standard deviation",
+    }
+    assert {task.name for task in BUILT_IN} == set(of_task)
+    assert set(of_task.values()) <= {case.name for case in loss_cases()}
 
 
 class Seen(TorchFunctionMode):
