@@ -58,7 +58,7 @@ def test_every_study_of_a_guide_was_measured_in_its_default_size():
 
 def test_every_study_has_a_guide():
     told = {name for page in GUIDES for name in re.findall(r"<!-- study (\S+) -->", text(page))}
-    assert told == set(STUDIES)
+    assert told == {*STUDIES, *update_docs.COMMANDS}
 
 
 def test_guides_are_in_the_navigation_and_on_the_first_page_in_order():
@@ -206,6 +206,18 @@ class TestStudyPictures:
         with pytest.raises(ConfigError):
             run_studies.main_picture(Report("t").html(), None)
 
+    def test_the_first_table_of_a_page_comes_as_text(self, run_studies):
+        from nn_perception.evaluation.html_page import Report
+
+        report = Report("t")
+        report.keyvalues("Facts", {"a": 1})
+        report.table("T", [("x < y", 1.5), ("z", 2)], ("name", "value"))
+        report.table("U", [("n", 1)], ("name", "value"))
+        found = run_studies.first_table(report.html())
+        assert found == (["name", "value"], [["x < y", "1.5"], ["z", "2"]])
+        with pytest.raises(ConfigError, match="table"):
+            run_studies.first_table(Report("t").html())
+
     def test_a_large_picture_is_reduced(self, run_studies, monkeypatch):
         import io
 
@@ -245,17 +257,18 @@ class TestStudyPictures:
         with Canvas(2.0) as canvas:
             report.figure("Rates", canvas.png(None))
         outcome = {
+            "command": "nn-perception study learning-rate --seeds 1",
             "header": ["rate", "loss"],
             "rows": [["a", "0.5"], ["b", "1e-05"]],
             "seconds": 12.3,
         }
         pictures = tmp_path / "docs" / "images" / "studies"
-        run_studies.leave("learning-rate", [], outcome, report.html(), pictures)
+        run_studies.leave("learning-rate", outcome, report.html(), pictures)
         page = tmp_path / "docs" / "lectures" / "page.md"
         block = update_docs.study_block("learning-rate", page, pytest.fail)
         assert block.startswith("![Rates](../images/studies/learning-rate.png)\n\n| rate | loss |")
         assert "| --- | ---: |\n| a | 0.5 |\n| b | 1e-05 |" in block
-        assert "`nn-perception study learning-rate`, 12 s on " in block
+        assert "`nn-perception study learning-rate --seeds 1`, 12 s on " in block
         (pictures / "learning-rate.png").unlink()
         missing = []
         update_docs.study_block("learning-rate", page, missing.append)

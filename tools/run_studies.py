@@ -1,7 +1,7 @@
 """Run the studies as they are by default, time them, and leave what the guides show of them.
 
-    python tools/run_studies.py                        every study, one after the other
-    python tools/run_studies.py epochs optimisers      these
+    python tools/run_studies.py                        studies of methods, one after the other
+    python tools/run_studies.py epochs uwb-adaptation  these
     python tools/run_studies.py --try epochs -- --samples 1000 --epochs 2
 
 Each leaves docs/images/studies/NAME.png, its main picture, and NAME.json with table, command and
@@ -17,10 +17,12 @@ import argparse
 import base64
 import html
 import io
+import itertools
 import json
 import multiprocessing
 import re
 import shlex
+import shutil
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -35,6 +37,7 @@ from PIL import Image
 from nn_perception.bench import environment
 from nn_perception.cli.common import format_cell
 from nn_perception.cli.main import parse
+from nn_perception.datasets.environment import data_from_environment
 from nn_perception.errors import ConfigError, NnPerceptionError, nearest
 from nn_perception.studies import STUDIES, load
 
@@ -44,33 +47,70 @@ PICTURES = update_docs.DOCS / "images" / "studies"
 OPTIONS = {"rotation-heads": "--seeds 0 1 2"}
 """What a study is run with; most are run as they are."""
 
-LONG = ("rotation-heads", "uwb-adaptation")
-"""Studies of whole networks, which have no limit of time."""
+LONG = ("rotation-heads", "uwb-adaptation", *update_docs.COMMANDS)
+"""What has no limit of time, and runs only when it is named."""
 
-MAIN: dict[str, str] = {}
+PAGES = {"evaluate": "--report"}
+"""Command -> its option for the report, where that is not --out."""
+
+MAIN = {
+    "activations": "Gradients at the start",
+    "decision-boundary": "Boundaries",
+    "tune-case-study": "The grid",
+}
 """Study -> title of its main picture, where that is not the first of its page."""
 
 LARGEST_BYTES = 150_000
-_WIDTHS_PX = (1600, 1200, 1000, 800)
+_WIDTHS_PX, _COLOURS = (1600, 1200, 1000, 800), (128, 64, 32)
 
 
-def run_study(name: str, options: list[str], out: Path) -> dict[str, Any]:
-    """Run one study; meant for a process of its own.
+def run_one(name: str, extra: list[str], out: Path) -> dict[str, Any]:
+    """Run one study or command; meant for a process of its own.
 
     Args:
         name: of the study.
-        options: as on the command line.
+        extra: further options, as on the command line.
         out: directory of its report.
 
     Returns:
-        Header, rows as text, and seconds.
+        Command, table and seconds.
     """
-    arguments = parse(["study", name, *options, "--out", str(out)])
+    words = shlex.split(update_docs.command_of(name))[1:]
+    words += [*shlex.split(OPTIONS.get(name, "")), *extra]
+    data = str(data_from_environment())
+    arguments = parse(
+        [
+            *(word.replace("DIR/", f"{data}/") for word in words),
+            PAGES.get(words[0], "--out"),
+            str(out),
+        ]
+    )
     start = time.perf_counter()
-    result = load(name).run(arguments, lambda text: print(f"... {text}", flush=True))
-    seconds = time.perf_counter() - start
-    rows = [[format_cell(value) for value in row] for row in result.rows]
-    return {"header": [*result.header], "rows": rows, "seconds": round(seconds, 1)}
+    if name in STUDIES:
+        result = load(name).run(arguments, lambda text: print(f"... {text}", flush=True))
+        header, rows = [*result.header], [[format_cell(v) for v in row] for row in result.rows]
+    else:
+        arguments.run(arguments)
+        header, rows = first_table((out / "index.html").read_text(encoding="utf-8"))
+    seconds = round(time.perf_counter() - start, 1)
+    command = shlex.join(["nn-perception", *words])
+    return {"command": command, "header": header, "rows": rows, "seconds": seconds}
+
+
+def first_table(page: str) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of the first table of a report that has a header.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    found = re.search(r"<thead><tr>(.*?)</tr></thead><tbody>(.*?)</tbody>", page, re.DOTALL)
+    if found is None:
+        raise ConfigError("the page has no table, expected one with a header")
+
+    def cells(row: str) -> list[str]:
+        return [html.unescape(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)]
+
+    return cells(found[1]), [cells(row) for row in re.findall(r"<tr>(.*?)</tr>", found[2])]
 
 
 def main_picture(page: str, title: str | None) -> tuple[str, bytes]:
@@ -94,12 +134,12 @@ def reduced(png: bytes) -> bytes:
         ConfigError: it is too large at 800 pixels, too.
     """
     whole = Image.open(io.BytesIO(png)).convert("RGB")
-    for width in _WIDTHS_PX:
+    for width, colours in itertools.product(_WIDTHS_PX, _COLOURS):
         size = (width, round(whole.height * width / whole.width))
         picture = whole if width >= whole.width else whole.resize(size, Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
         # Without dithering: what is one colour stays one, and PNG keeps it small.
-        palette = picture.quantize(128, dither=Image.Dither.NONE)
+        palette = picture.quantize(colours, dither=Image.Dither.NONE)
         palette.save(buffer, "png", optimize=True)
         if buffer.tell() <= LARGEST_BYTES:
             return buffer.getvalue()
@@ -112,12 +152,11 @@ def machine() -> list[str]:
     return [found["cpu"], *(f"{name} {found[name]}" for name in ("python", "torch", "numpy"))]
 
 
-def leave(name: str, options: list[str], outcome: dict[str, Any], page: str, out: Path) -> None:
+def leave(name: str, outcome: dict[str, Any], page: str, out: Path) -> None:
     """Write picture and figures of a study into a directory."""
     title, png = main_picture(page, MAIN.get(name))
     out.mkdir(parents=True, exist_ok=True)
-    command = shlex.join(["nn-perception", "study", name, *options])
-    result = {"study": name, "command": command, "title": title, **outcome, "machine": machine()}
+    result = {"study": name, "title": title, **outcome, "machine": machine()}
     (out / f"{name}.png").write_bytes(reduced(png))
     text = json.dumps(result, indent=1, ensure_ascii=False)
     (out / f"{name}.json").write_text(text + "\n", encoding="utf-8")
@@ -127,22 +166,23 @@ def run_all(names: list[str], extra: list[str], out: Path) -> list[str]:
     """Run studies one after the other; return what went wrong, a line for each."""
     wrong = []
     for name in names:
-        options = [*shlex.split(OPTIONS.get(name, "")), *extra]
         print(f"==> {name}", flush=True)
         report = WORK / name
+        shutil.rmtree(
+            report, ignore_errors=True
+        )  # what goes on from there would be timed too short
         try:
             # A process of its own: nothing that an earlier study left makes it faster or slower.
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-                outcome = pool.submit(run_study, name, options, report).result()
-            page = (report / "index.html").read_text(encoding="utf-8")
-            leave(name, options, outcome, page, out)
+                outcome = pool.submit(run_one, name, extra, report).result()
+            leave(name, outcome, (report / "index.html").read_text(encoding="utf-8"), out)
         except NnPerceptionError as error:
             wrong.append(f"{name}: {error}")
             continue
-        seconds = outcome["seconds"]
-        print(f"==> {name}: {seconds:.0f} s of {update_docs.LIMIT_S:.0f} s", flush=True)
-        if seconds > update_docs.LIMIT_S and name not in LONG:
-            wrong.append(f"{name}: {seconds:.0f} s, expected {update_docs.LIMIT_S:.0f} s at most")
+        seconds, limit = outcome["seconds"], update_docs.LIMIT_S
+        print(f"==> {name}: {seconds:.0f} s of {limit:.0f} s", flush=True)
+        if seconds > limit and name not in LONG:
+            wrong.append(f"{name}: {seconds:.0f} s, expected {limit:.0f} s at most")
     return wrong
 
 
@@ -153,13 +193,17 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: every study")
     parser.add_argument("--try", dest="trial", action="store_true", help="leave nothing in docs/")
     arguments = parser.parse_args(own)
-    unknown = [name for name in arguments.names if name not in STUDIES]
+    known = {**STUDIES, **update_docs.COMMANDS}
+    unknown = [name for name in arguments.names if name not in known]
     if unknown:
-        parser.error(f"there is no study '{unknown[0]}'{nearest(unknown[0], STUDIES)}")
+        parser.error(f"there is no study '{unknown[0]}'{nearest(unknown[0], known)}")
+    if not arguments.trial and data_from_environment() is None:
+        parser.error("guides show MNIST: set NN_PERCEPTION_DATA to its directory")
     if extra and not arguments.trial:
         parser.error("what is behind '--' is for --try: pages show studies as they are by default")
     out = WORK / "pictures" if arguments.trial else PICTURES
-    wrong = run_all(arguments.names or [*STUDIES], extra, out)
+    usual = [name for name in STUDIES if name not in LONG]
+    wrong = run_all(arguments.names or usual, extra, out)
     for line in wrong:
         print(line, file=sys.stderr)
     if not arguments.trial:

@@ -23,12 +23,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nn_perception.errors import nearest
 from nn_perception.studies import STUDIES
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 LIMIT_S = 180.0
 """What a study of a training method may take in its default size, on two cores."""
+
+COMMANDS = {
+    "tune-case-study": "tune digits --space config/tune/digits_case_study.yaml --sampler grid "
+    "--pruner none --workers 2",
+    "gyro-held-out": "evaluate models/gyro --data DIR/imu/euroc_V2_02_medium.npz",
+}
+"""What guides show beside studies: name -> command of nn-perception that leaves a page. DIR is
+$NN_PERCEPTION_DATA."""
 
 _BLOCK = re.compile(r"^<!-- (code|study|studies)( [^\n]*?)? -->\n(.*?)^<!-- /\1 -->$", re.M | re.S)
 _QUOTE = re.compile(r'(\S+)(?: ([\w.]+))?(?: "(.+)" \.\. "(.+)")?')
@@ -156,15 +165,20 @@ def result_of(name: str) -> dict[str, Any] | None:
 
 def study_block(name: str, page: Path, missing: Callable[[str], None]) -> str:
     """Return picture, table and command of a study, or that there is no result yet."""
-    if name not in STUDIES and not name.startswith("evaluate-"):
-        missing(f"{page.name}: there is no study '{name}'")
+    if name not in {**STUDIES, **COMMANDS}:
+        missing(f"{page.name}: there is no study '{name}'{nearest(name, STUDIES)}")
     result = result_of(name)
     if result is None or not (DOCS / "images" / "studies" / f"{name}.png").is_file():
         missing(f"{page.name}: no result of '{name}': run tools/run_studies.py {name}")
-        return f"Not measured yet: `nn-perception study {name}`."
+        return f"Not measured yet: `{command_of(name)}`."
     base = "images/studies" if page.parent == DOCS else "../images/studies"
     lines = [f"![{result['title']}]({base}/{name}.png)", "", *table(result), ""]
     return "\n".join([*lines, f"{measured(result)}"])
+
+
+def command_of(name: str) -> str:
+    """Return the command whose page a guide shows."""
+    return f"nn-perception {COMMANDS.get(name, f'study {name}')}"
 
 
 def table(result: dict[str, Any]) -> list[str]:
@@ -178,8 +192,8 @@ def table(result: dict[str, Any]) -> list[str]:
 
 def measured(result: dict[str, Any]) -> str:
     """Return how a result was made, in a line."""
-    place = ", ".join(result["machine"])
-    return f"`{result['command']}`, {result['seconds']:.0f} s on {place}."
+    told = [f"{result['seconds']:.0f} s on {result['machine'][0]}", *result["machine"][1:]]
+    return f"`{result['command']}`, {', '.join([*told, *result.get('remarks', [])])}."
 
 
 def studies_table() -> str:
