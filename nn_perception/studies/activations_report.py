@@ -23,13 +23,13 @@ from nn_perception.evaluation.plot_style import (
 from nn_perception.networks.mlp import ACTIVATIONS
 from nn_perception.studies.groups import (
     Group,
+    decade,
     diverged_text,
     draw_curves,
     grouped,
     hidden_layers_text,
     layer_ticks,
     percent,
-    positional,
     rounded,
     significant,
     styles,
@@ -173,13 +173,13 @@ class Activations:
             shallow, deep = (self.accuracy(name, depth) for depth in (self.shallow, self.deep))
             if math.isfinite(shallow) and math.isfinite(deep):
                 found.append(
-                    f"{name}: {percent(shallow)} with {self.shallow} hidden layers, "
+                    f"{name}: {percent(shallow)} with {hidden_layers_text(self.shallow)}, "
                     f"{percent(deep)} with {self.deep}, which is {100 * (deep - shallow):+.1f} "
                     "points."
                 )
         for (name, depth), group in self.groups.items():
             if group.diverged:
-                found.append(diverged_text(f"{name} with {depth} hidden layers", group))
+                found.append(diverged_text(f"{name} with {hidden_layers_text(depth)}", group))
         for (name, rate), group in self.by_rate.items():
             if group.diverged:
                 found.append(diverged_text(f"{name} at the learning rate {rate:g}", group))
@@ -291,7 +291,7 @@ def plot_gradients(result: Activations, path: Path | None = None) -> bytes:
             for name, style in styles(result.names).items():
                 axes.plot(layers, result.gradients(name, depth), label=name, **style)
             axes.set_yscale("log")
-            plain_log_ticks(axes.yaxis, (1.0,), positional)
+            plain_log_ticks(axes.yaxis, (1.0,), decade)
             layer_ticks(axes, depth, output=True)
             finish(axes, hidden_layers_text(depth), "layer", "gradient (log.)")
         legend_below(canvas, axes, 6)

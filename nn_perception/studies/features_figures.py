@@ -146,7 +146,7 @@ class Features:
             if self.is_convolution(name):
                 found.append(
                     f"{name}: where the digit moves by {MOVED_PX} pixels, so do the answers of all "
-                    f"filters; they differ by {change:.1g} of their size."
+                    f"filters; they differ by {percent(change)} of their size."
                 )
                 found += self._nearest(name)
             else:

@@ -42,7 +42,8 @@ def build(report: Report, result: Features) -> None:
             report.figure(
                 f"First layer of {name}", plot_units(result.first(name)),
                 "Each picture holds a unit's weights, one for each pixel: red where ink speaks for "
-                "the unit, blue where it speaks against it. Each has its own scale.",
+                "the unit, blue where it speaks against it. Each has its own scale. Of many units "
+                "those with the largest weights are shown, before training and after.",
             )  # fmt: skip
     report.table(
         "First layers", result.rows(), result.HEADER,
@@ -80,7 +81,7 @@ def plot_kernels(picture: Grey, path: Path | None = None) -> bytes:
         for axes, (name, values) in zip(grid, panels.items(), strict=True):
             axes.set_title(name, fontsize=11)
             if name in EDGES:
-                _signed(axes, values)
+                _signed(axes, values, 0.99)
             else:
                 top = 255.0 if name in KERNELS else float(values.max()) or 1.0
                 axes.imshow(values, cmap="gray", vmin=0, vmax=top)
@@ -96,14 +97,14 @@ def plot_units(found: dict[str, FloatArray], path: Path | None = None) -> bytes:
         return _grid([*weights], 5, path, titles)
     sizes = np.linalg.norm(weights.reshape(len(weights), -1), axis=1)
     largest = np.sort(np.argsort(-sizes, kind="stable")[:SHOWN_UNITS])
-    rows = [largest[i : i + COLUMNS] for i in range(0, len(largest), COLUMNS)]
-    pictures, titles = [], []
-    for row in rows:
-        for kind, values in (("start", start), ("trained", weights)):
-            pictures += [values[unit] for unit in row]
-            pictures += [None] * (COLUMNS - len(row))
-            titles += [f"{unit}, {kind}" for unit in row] + [""] * (COLUMNS - len(row))
-    return _grid(pictures, COLUMNS, path, titles)
+    pictures: list[FloatArray | None] = []
+    titles: list[str] = []
+    for first in range(0, len(largest), COLUMNS):
+        row = largest[first : first + COLUMNS]
+        gap = [None] * (COLUMNS - len(row))
+        pictures += [*start[row], *gap, *weights[row], *gap]
+        titles += [f"unit {unit + 1}" for unit in row] + [""] * (len(gap) + COLUMNS)
+    return _grid(pictures, COLUMNS, path, titles, ("start", "trained"))
 
 
 def plot_filters(found: dict[str, FloatArray], path: Path | None = None) -> bytes:
@@ -122,13 +123,19 @@ def plot_filters(found: dict[str, FloatArray], path: Path | None = None) -> byte
 
 
 def _grid(
-    pictures: Sequence[FloatArray | None], columns: int, path: Path | None, titles: Sequence[str]
+    pictures: Sequence[FloatArray | None],
+    columns: int,
+    path: Path | None,
+    titles: Sequence[str],
+    sides: tuple[str, ...] = ("",),
 ) -> bytes:
     rows = -(-len(pictures) // columns)
     named = sum(any(titles[row * columns : (row + 1) * columns]) for row in range(rows))
     with Canvas(rows * 7.6 / columns + 0.3 * named) as canvas:
-        grid = canvas.figure.subplots(rows, columns, squeeze=False).flat
-        for axes, picture, title in zip(grid, pictures, titles, strict=False):
+        grid = canvas.figure.subplots(rows, columns, squeeze=False)
+        for row, axes in enumerate(grid[:, 0]):
+            axes.set_ylabel(sides[row % len(sides)])
+        for axes, picture, title in zip(grid.flat, pictures, titles, strict=False):
             if title:
                 axes.set_title(title, fontsize=10 if columns > 5 else 12, pad=4)
             if picture is None:
@@ -138,8 +145,9 @@ def _grid(
         return canvas.png(path)
 
 
-def _signed(axes: Any, values: FloatArray) -> None:
-    limit = float(np.abs(values).max()) or 1.0
+def _signed(axes: Any, values: FloatArray, share: float = 1.0) -> None:
+    """Draw values; a share of them is within the colours' range."""
+    limit = float(np.quantile(np.abs(values), share)) or 1.0
     axes.imshow(values, cmap=SIGNED, vmin=-limit, vmax=limit)
     axes.set_xticks([])
     axes.set_yticks([])

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nn_perception.errors import ConfigError, nearest
-from nn_perception.evaluation.plot_style import BLUE, GREEN, INK, ORANGE, PURPLE, RED, SKY
+from nn_perception.evaluation.plot_style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, RED, SKY
 
 if TYPE_CHECKING:
     from nn_perception.studies.sweep import Outcome
@@ -127,21 +127,28 @@ def draw_curves(
 
     Args:
         axes: of matplotlib.
-        groups: label -> trainings; those that all diverged are named in the legend alone.
+        groups: label -> trainings; those that all diverged are named in the chart.
         name: key of the epochs' records.
         scale: factor of the values.
         start: which colour is the first's.
     """
+    lost = []
     for number, (label, group) in enumerate(groups.items(), start):
         colour, line = COLOURS[number % len(COLOURS)], LINES[number % len(LINES)]
         curves = scale * group.curves(name)
         if not len(curves):
-            axes.plot([], [], color=colour, linestyle=line, label=f"{label} (diverged)")
+            axes.plot([], [], color=colour, linestyle=line, label=label)
+            lost.append(label)
             continue
         epochs = np.arange(1, curves.shape[1] + 1)
         low, middle, high = (f(curves, axis=0) for f in (np.nanmin, np.nanmean, np.nanmax))
         axes.plot(epochs, middle, color=colour, linestyle=line, label=label)
         axes.fill_between(epochs, low, high, color=colour, alpha=0.15, lw=0)
+    if lost:
+        axes.text(
+            0.97, 0.5, f"diverged: {', '.join(lost)}", transform=axes.transAxes,
+            ha="right", va="center", color=MUTED, fontsize=10,
+        )  # fmt: skip
     whole_epochs(axes)
 
 
@@ -173,9 +180,9 @@ def hidden_layers_text(depth: int) -> str:
     return f"{depth} hidden layer{'s' if depth > 1 else ''}"
 
 
-def positional(value: float) -> str:
-    """Return 0.00001 and not 1e-05."""
-    return f"{np.format_float_positional(value, precision=12, trim='-')}"
+def decade(value: float) -> str:
+    """Return a power of ten for an axis: 0.001 to 1,000, beyond that 1e4."""
+    return f"{value:,g}" if 1e-3 <= value <= 1e3 else f"1e{round(math.log10(value))}"
 
 
 def diverged_text(what: str, group: Group) -> str:

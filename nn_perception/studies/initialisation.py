@@ -25,7 +25,9 @@ NAME = "initialisation"
 DEFAULTS = lab.Defaults(epochs=10, samples=10_000)
 INITIALISATIONS = ("zeros", "small_normal", "normal", "xavier", "he", "default")
 ACTIVATIONS = ("tanh", "relu")
-LAYERS, UNITS = 5, 100
+LAYERS, UNITS = 5, 64
+"""Units that are a multiple of a processor's vector: it then treats all of them alike, so that no
+rounding parts those that began with zeros."""
 LEARNING_RATE = 0.1
 MOST = 6
 """More lines in a picture cannot be told apart."""

@@ -15,7 +15,7 @@ from nn_perception.evaluation.plot_style import (
     finish,
     plain_log_ticks,
 )
-from nn_perception.studies.groups import draw_curves, layer_ticks, styles
+from nn_perception.studies.groups import decade, draw_curves, layer_ticks, styles
 from nn_perception.studies.initialisation_figures import ACCURACY, Initialisations
 from nn_perception.studies.seeds import legend_below
 
@@ -59,7 +59,9 @@ def build(report: Report, result: Initialisations) -> None:
             "Why zeros fail", result.zero_rows(), result.ZEROS_HEADER,
             "After training. Most frequent digit: accuracy of who always answers that. Largest "
             "weight: of hidden layers. Units apart: largest difference between the weights of two "
-            "units of one layer. Equal units get equal gradients, and stay equal.",
+            "units of one layer. Equal units get equal gradients, and stay equal, as long as a "
+            "processor rounds the sums of all of them alike (it may not, where their number is no "
+            "multiple of 16): what rounding parts grows.",
         )  # fmt: skip
 
 
@@ -91,7 +93,7 @@ def plot_layers(
             axes.set_yscale("log")
             layer_ticks(axes, result.depth, output=len(heights) > result.depth)
             finish(axes, activation, "layer", label)
-            plain_log_ticks(axes.yaxis, (1.0,), _power)
+            plain_log_ticks(axes.yaxis, (1.0,), decade)
         legend_below(canvas, axes, 6)
         return canvas.png(path)
 
@@ -120,7 +122,7 @@ def _histogram(axes: Any, answers: FloatArray) -> None:
         axes.set_xlim(low - 1, low + 1)
         axes.set_xticks([low], [f"{low:.2g}"])
     else:
-        axes.hist(answers, BINS, (low, high), color=BLUE)
+        axes.hist(answers, bins=BINS, range=(low, high), color=BLUE)
         axes.set_xlim(low, high)
         axes.set_xticks([low, high], [f"{low:.2g}", f"{high:.2g}"])
         if low < 0 < high:
@@ -135,8 +137,3 @@ def _histogram(axes: Any, answers: FloatArray) -> None:
 def _charts(canvas: Canvas, result: Initialisations) -> list[tuple[Any, str]]:
     grid = canvas.figure.subplots(1, len(result.activations), sharey=True, squeeze=False)
     return list(zip(grid[0], result.activations, strict=True))
-
-
-def _power(value: float) -> str:
-    """Return 0.01 and 1000, but 1e-05 and 1e+06."""
-    return f"{value:g}"

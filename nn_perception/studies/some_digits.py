@@ -23,8 +23,9 @@ class ChangedPictures:
 
     Args:
         learning: whose training and validation pictures are taken.
-        pictures: so many of those are trained on, with the same share of every class, and fewer
-            ones are among more; 0, or more than there are: all. Validation keeps its pictures.
+        pictures: so many of those are trained on, with the same share of every class (rounded),
+            and fewer ones are among more; 0, or more than there are: all. Validation keeps its
+            pictures.
         scrambled: the pixels of all pictures are put into one order, drawn by the seed.
     """
 
