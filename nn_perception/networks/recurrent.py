@@ -24,7 +24,7 @@ _ONNX: dict[str, tuple[str, dict[str, int]]] = {
 }
 
 KEPT = 2.0
-"""Bias with which a GRU's update gate begins: 0.88 of the state is kept at a step, so that gradients
+"""Bias with which a GRU's update gate begins: a step keeps 0.88 of the state, so that gradients
 come back from far. With 0 it would be a half."""
 
 
