@@ -67,6 +67,23 @@ def draw_points(kind: str, count: int, noise: float, seed: int) -> Points:
     return Points(points, np.arange(count) % 2)
 
 
+def best_line(drawn: Points, directions: int = 180) -> float:
+    """Return the share of points that the best straight line has on the right sides.
+
+    Args:
+        drawn: the points, which the line may be chosen by.
+        directions: of the lines that are tried, evenly spaced; all offsets of each are.
+    """
+    angles = np.pi * np.arange(directions) / directions
+    normals = np.stack((np.cos(angles), np.sin(angles)))
+    order = np.argsort(drawn.points @ normals, axis=0)
+    ones = np.cumsum(drawn.classes[order], axis=0)
+    # Class 1 below the n-th point and class 0 above it; the other way round is the rest.
+    zeros_above = (drawn.classes == 0).sum() - (np.arange(1, len(order) + 1)[:, None] - ones)
+    right = (ones + zeros_above) / len(order)
+    return float(max(right.max(), 1.0 - right.min()))
+
+
 def _linear(draw: Draw, count: int, label: int) -> Float64Array:
     """On one side of the line x + y = 0."""
     return _from_square(draw, count, lambda p: p.sum(1) * np.sqrt(0.5), 1 if label else -1)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from nn_perception.datasets.points_2d import best_line, draw_points
 from nn_perception.studies.boundary_pictures import (
     MOST_LINES,
     Cell,
@@ -24,7 +25,7 @@ from nn_perception.studies.decision_boundary import (
     TABLE_NETWORKS,
 )
 from nn_perception.studies.groups import Group, grouped, percent
-from nn_perception.studies.planes import HELD_OUT, TABLES
+from nn_perception.studies.planes import HELD_OUT, TABLES, held_out_points
 
 if TYPE_CHECKING:
     from nn_perception.evaluation.html_page import Report
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 SOLVED = 0.95
 """Share of held-out points, as mean of the seeds, from which a network is said to draw a shape."""
+
+SINGLE = "2-1"
 
 ACCURACY = "validation_accuracy"
 
@@ -78,6 +81,18 @@ class Boundaries:
             default=math.nan,
         )
 
+    @cached_property
+    def best_lines(self) -> dict[str, float]:
+        """Kind of points -> share of the held-out ones that the best line of all has right.
+
+        The mean of the seeds' points, each with a line that was chosen by them.
+        """
+        noise, seeds = self.arguments.noise, self.arguments.seeds
+        return {
+            kind: statistics.fmean(best_line(held_out_points(kind, noise, s)) for s in seeds)
+            for kind in self.kinds
+        }
+
     def smallest(self, kind: str) -> str | None:
         """Return the first network that draws a kind of points; None: none of them does."""
         means = ((name, self.groups[kind, name].last(ACCURACY)) for name in self.networks)
@@ -117,6 +132,7 @@ class Boundaries:
                 kind: {name: self._cell(kind, name) for name in self.networks}
                 for kind in self.kinds
             },
+            "best_line": self.best_lines,
             "smallest_that_draws_it": {kind: self.smallest(kind) for kind in self.kinds},
             "truth_tables": {
                 f"{table}, {network}": {
@@ -157,22 +173,23 @@ def _range(group: Group) -> str:
 def findings(result: Boundaries) -> list[str]:
     """Return what was found, in sentences."""
     told = []
-    for name in result.networks:
-        if name != "2-1":
-            continue
+    if SINGLE in result.networks:
         parts = [
-            f"{percent(result.groups[kind, name].last(ACCURACY))} of {kind}"
+            f"{kind} {percent(result.groups[kind, SINGLE].last(ACCURACY))} "
+            f"({percent(result.best_lines[kind])})"
             for kind in result.kinds
         ]
         told.append(
-            f"A single layer (2-1) draws a line: it is right on {', '.join(parts)} (held-out "
-            "points, mean of the seeds)."
+            f"A single layer ({SINGLE}) draws a line. It is right on, and in brackets the best of "
+            f"all lines: {', '.join(parts)} (held-out points, mean of the seeds)."
         )
-        if "xor" in result.kinds:
-            told.append(
-                f"On xor it is never above {percent(result.best('xor', name))}, after any epoch "
-                "with any seed: the best line leaves one of the four quadrants wrong."
-            )
+        best = {
+            kind: result.best(kind, SINGLE) for kind in ("xor", "circle") if kind in result.kinds
+        }
+        told += [
+            f"On {kind} it is never above {percent(share)}, after any epoch with any seed."
+            for kind, share in best.items()
+        ]
     solved = {kind: result.smallest(kind) or "none of these" for kind in result.kinds}
     told.append(
         f"The first network with {percent(SOLVED, 0)} or more: "
@@ -278,8 +295,6 @@ def _cell(result: Boundaries, on: str, network: str, lines: bool = True) -> Cell
 
 def _points(result: Boundaries, network: str | None = None) -> list[list[Any]]:
     """Return the points of the training that is drawn, for each kind and network."""
-    from nn_perception.datasets.points_2d import draw_points
-
     names: Sequence[str] = (network,) if network else result.networks
     arguments = result.arguments
     found = []

@@ -117,9 +117,14 @@ def _on_points(
     config: TrainingConfig, kind: str, count: int, noise: float, watch: tuple[int, ...]
 ) -> Learning:
     train = draw_points(kind, count, noise, config.seed)
-    held_out = draw_points(kind, HELD_OUT, noise, config.seed + _OTHER_DRAW)
+    held_out = held_out_points(kind, noise, config.seed)
     learning: Any = PlaneLearning(config, _examples(train), _examples(held_out), watch)
     return cast("Learning", learning)
+
+
+def held_out_points(kind: str, noise: float, seed: int) -> Points:
+    """Return the points with which the training of a seed is judged."""
+    return draw_points(kind, HELD_OUT, noise, seed + _OTHER_DRAW)
 
 
 def _examples(points: Points) -> Examples:

@@ -20,6 +20,7 @@ from nn_perception.evaluation.plot_style import (
 )
 from nn_perception.studies.polynomials import (
     DEGREES,
+    PENALTIES,
     Errors,
     PolynomialStudy,
     Sets,
@@ -122,6 +123,8 @@ def _both(
 ) -> list[tuple[Any, Sequence[Errors], list[float]]]:
     left.set_xticks(DEGREES[::2])
     right.set_xscale("log")
+    right.set_xticks(PENALTIES[::2], [f"{penalty:g}" for penalty in PENALTIES[::2]])
+    right.minorticks_off()
     return [
         (left, found.by_degree, [e.degree for e in found.by_degree]),
         (right, found.by_penalty, [e.penalty for e in found.by_penalty]),

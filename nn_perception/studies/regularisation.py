@@ -29,11 +29,13 @@ POINTS = 20
 """Of each set of the polynomials: as many sets, this noise, evenly spaced from 0 to 1."""
 
 HIDDEN = 128
-FEW_HIDDEN = 5
-"""Hidden units of the network, and of one that is too small."""
+FEW_HIDDEN = 3
+"""Hidden units of the network, and of one that is too small: tanh, as of three ReLU some die."""
 
+BATCH = 10
 STEPS = 30
-"""Of an epoch: a batch is this part of the pictures, so that all numbers get as many steps."""
+"""A batch is a thirtieth of the pictures, but this many at least, with more epochs in return: all
+numbers of pictures get as many steps."""
 
 NONE = "none"
 METHODS: dict[str, dict[str, Any]] = {
@@ -54,15 +56,14 @@ STRENGTHS: dict[str, tuple[str, tuple[float, ...]]] = {
 }
 """Method -> key and values that are tried; ``METHODS`` has one of them."""
 
-OF_NETWORK = ("dropout", "batch_norm", "hidden")
+OF_NETWORK = ("dropout", "batch_norm", "hidden", "activation")
 """Keys of the network's arguments."""
 
 SMALL, LARGE = f"{FEW_HIDDEN} hidden units", f"{HIDDEN} hidden units"
-LARGE_DROPOUT = f"{LARGE}, dropout"
 CURVES: dict[str, dict[str, Any]] = {
-    SMALL: {"hidden": (FEW_HIDDEN,)},
+    SMALL: {"hidden": (FEW_HIDDEN,), "activation": "tanh"},
     LARGE: {},
-    LARGE_DROPOUT: {"dropout": 0.5},
+    f"{LARGE}, dropout": {"dropout": 0.5},
 }
 """Networks of the learning curves."""
 
@@ -179,12 +180,13 @@ def _config(epochs: int, pictures: int, changes: Mapping[str, Any]) -> TrainingC
     others = {name: value for name, value in changes.items() if name not in OF_NETWORK}
     if "augment" in others:
         others["augment"] = AugmentConfig(**others["augment"])
+    batch = max(BATCH, pictures // STEPS)
     values: dict[str, Any] = {
         "network_arguments": {"hidden": (HIDDEN,), **network},
-        "epochs": epochs,
-        "batch_size": max(2, pictures // STEPS),
+        "epochs": round(epochs * STEPS / max(1, min(STEPS, pictures // batch))),
+        "batch_size": batch,
         "optimizer": "momentum",  # under Adam a penalty would be scaled with the gradient
-        "learning_rate": 0.02,
+        "learning_rate": 0.01,
         "schedule": "constant",
         "keep": "last",
     }

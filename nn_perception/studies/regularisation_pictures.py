@@ -52,13 +52,14 @@ def plot_methods(figures: DigitFigures) -> bytes:
         axes.invert_yaxis()
         finish(axes, "", "accuracy, %", "")
         axes.grid(visible=False, axis="y")
-        canvas.figure.legend(loc="outside upper right", ncol=2)
+        if names:
+            canvas.figure.legend(loc="outside upper right", ncol=2)
         return canvas.png(None)
 
 
 def plot_strengths(figures: DigitFigures) -> bytes:
     """Draw accuracies by strength, and the share of zero weights of L1."""
-    with Canvas(5.6) as canvas:
+    with Canvas(5.9) as canvas:
         grid = canvas.figure.subplots(2, 2)
         for axes, (name, (_, values)) in zip(grid.flat, STRENGTHS.items(), strict=False):
             groups = [figures.method(name, value) for value in values]
@@ -69,7 +70,9 @@ def plot_strengths(figures: DigitFigures) -> bytes:
             text = "share of units dropped" if name == "dropout" else "penalty (logarithmic)"
             finish(axes, name, text, "accuracy, %")
             _strength_axis(axes, name)
-        grid[0][0].legend(loc="lower left")
+        canvas.figure.legend(
+            *grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncol=2
+        )
         zeros = grid[1][1]
         for name, colour in (("L1", GREEN), ("L2", MUTED)):
             values = STRENGTHS[name][1]
@@ -77,6 +80,7 @@ def plot_strengths(figures: DigitFigures) -> bytes:
             _draw_range(zeros, values, groups, "zero_weights", colour, name)
         finish(zeros, "Weights that are 0", "penalty (logarithmic)", "share, %")
         _strength_axis(zeros, "L1")
+        zeros.set_xlim(right=STRENGTHS["L2"][1][-1] / 0.6)
         zeros.set_ylim(-4, 104)
         zeros.legend(loc="upper left")
         return canvas.png(None)
@@ -86,6 +90,8 @@ def _strength_axis(axes: Any, name: str) -> None:
     if name == "dropout":
         axes.set_xticks(STRENGTHS[name][1])
         return
+    values = STRENGTHS[name][1]
+    axes.set_xlim(0.6 * values[0], values[-1] / 0.6)  # also where all diverged
     axes.set_xscale("log")
     plain_log_ticks(axes.xaxis, (1.0,), lambda value: f"{value:g}")
 
@@ -183,8 +189,8 @@ def _picture_axis(axes: Any, name: str, sizes: Sequence[tuple[int, Group]]) -> N
     ticks = [pictures for pictures, _ in sizes]
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
-    finish(axes, name, "training pictures", "")
-    axes.title.set_fontsize(10.5)
+    finish(axes, "", "training pictures", "")
+    axes.set_title(name, fontsize=10)
 
 
 def plot_dropout(drawn: Mapping[str, Any]) -> bytes:

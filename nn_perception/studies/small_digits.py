@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from nn_perception.datasets.arrays import ImageSet, stratified_split
+from nn_perception.datasets.arrays import stratified_split
 from nn_perception.studies.digits import WatchedDigits
 from nn_perception.training.config import TrainingConfig
 from nn_perception.training.optimisers import split_parameters
@@ -49,16 +49,13 @@ class SmallDigits(WatchedDigits):
         self._pictures = pictures
         super().__init__(config, data)
 
-    def load_data(self, data: Path | None) -> ImageSet:
-        """Return the drawn pictures, and all that validate."""
-        digits = super().load_data(data)
-        share = min(VALIDATION / len(digits), 1 / 3)
-        pool, validation = digits.split(share, _VALIDATION_SEED)
+    def _split(self, is_recorded: bool) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        share = min(VALIDATION / len(self.data), 1 / 3)
+        pool, validation = self.data.split(share, _VALIDATION_SEED)
         if self._pictures < len(pool):
             share = self._pictures / len(pool)
-            pool = pool[stratified_split(digits.labels[pool], share, self.config.seed)[1]]
-        chosen = digits.subset(np.concatenate((pool, validation)))
-        return dataclasses.replace(chosen, validation=np.arange(len(chosen)) >= len(pool))
+            pool = pool[stratified_split(self.data.labels[pool], share, self.config.seed)[1]]
+        return pool, validation
 
     @property
     def validation_data(self) -> tuple[Tensor, Tensor]:

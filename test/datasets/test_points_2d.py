@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nn_perception.datasets.points_2d import KINDS, MARGIN, TURNS, draw_points
+from nn_perception.datasets.points_2d import KINDS, MARGIN, TURNS, Points, best_line, draw_points
 from nn_perception.errors import DatasetError
 
 SQUARE_CORNER = np.sqrt(2.0)
@@ -87,6 +87,31 @@ def test_moons_are_half_circles_each_the_other_turned():
     for arc in (zero, -one):
         assert np.hypot(*(arc + CENTRE).T) == pytest.approx(0.6)
         assert (arc[:, 1] >= -0.15).all()
+
+
+CORNERS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+
+
+@pytest.mark.parametrize(
+    ("classes", "share"),
+    [((0, 0, 0, 1), 1.0), ((1, 0, 0, 0), 1.0), ((0, 1, 1, 0), 0.75), ((1, 0, 0, 1), 0.75)],
+)
+def test_no_line_has_more_than_three_rows_of_xor_right(classes, share):
+    assert best_line(Points(CORNERS, np.array(classes))) == share
+
+
+def test_the_best_line_is_that_of_trying_all_pairs_of_points():
+    drawn = draw_points("moons", 40, 0.1, 3)
+    best = 0.0
+    for first in drawn.points:
+        for second in drawn.points:
+            normal = np.array((-1.0, 1.0)) * (second - first)[::-1]
+            for shift in (-1e-9, 1e-9):
+                above = (drawn.points - first) @ normal > shift
+                right = (above == drawn.classes).mean()
+                best = max(best, right, 1 - right)
+    assert best_line(drawn, 2000) == pytest.approx(best)
+    assert best < 1
 
 
 @pytest.mark.parametrize(
