@@ -9,7 +9,7 @@ from nn_perception.errors import ConfigError
 from nn_perception.studies import Say, StudyResult, lab
 
 if TYPE_CHECKING:
-    from nn_perception.studies.activations_report import Start
+    from nn_perception.studies.activations_figures import Start
     from nn_perception.studies.sweep import Job
     from nn_perception.training.config import TrainingConfig
     from nn_perception.training.learning import Learning
@@ -64,7 +64,8 @@ def run(arguments: argparse.Namespace, say: Say) -> StudyResult:
     lab.check(arguments)
     check_depths(arguments.depths, arguments.units)
     from nn_perception.networks.mlp import ACTIVATIONS as KNOWN
-    from nn_perception.studies.activations_report import Activations, build
+    from nn_perception.studies.activations_figures import Activations
+    from nn_perception.studies.activations_report import build
     from nn_perception.studies.groups import chosen
     from nn_perception.studies.sweep import train_all
 
@@ -105,7 +106,7 @@ def check_depths(depths: list[int], units: int) -> None:
 
 def start(key: dict[str, Any], learning: Learning) -> Start:
     """Return the gradients with which a training begins."""
-    from nn_perception.studies.activations_report import Start
+    from nn_perception.studies.activations_figures import Start
     from nn_perception.studies.probing import gradient_sizes, starting_network
     from nn_perception.training.devices import one_thread
 

@@ -93,8 +93,7 @@ def plot_units(found: dict[str, FloatArray], path: Path | None = None) -> bytes:
     """Draw weights (units, H, W) as pictures: all of ten, or the largest, at the start and then."""
     weights, start = found["weights"], found["start"]
     if len(weights) <= 10:
-        titles = [str(number) for number in range(len(weights))]
-        return _grid([*weights], 5, path, titles)
+        return _grid([*weights], 5, path, [str(number) for number in range(len(weights))])
     sizes = np.linalg.norm(weights.reshape(len(weights), -1), axis=1)
     largest = np.sort(np.argsort(-sizes, kind="stable")[:SHOWN_UNITS])
     pictures: list[FloatArray | None] = []

@@ -9,7 +9,7 @@ pytest.importorskip("torch")
 
 from nn_perception.cli.main import main
 from nn_perception.evaluation.html_page import plain
-from nn_perception.studies.activations_report import Activations, Start, curve, steepest
+from nn_perception.studies.activations_figures import Activations, Start, curve, steepest
 from nn_perception.studies.sweep import Outcome
 
 TINY = (
