@@ -312,6 +312,16 @@ class TestSite:
         assert "<mfrac>" in html
         assert not re.search(r'<(script|link|img)[^>]*="(https?:)?//', html)
 
+    def test_an_index_stands_beside_an_accented_letter(self):
+        pytest.importorskip("docutils")
+        to_mathml = load(DOCS / "site" / "mathml.py").to_mathml
+        made = re.sub(r"\s+(?=<)", "", to_mathml(r"\ln \hat y_k", block=False))
+        assert "<msub><mover accent=" in made
+        assert made.index("<mspace") < made.index("<msub>")
+        assert made.endswith("</mover><mi>k</mi></msub></math>")
+        assert "munderover" in to_mathml(r"\sum_{i=1}^k x", block=True)
+        assert "mspace" not in to_mathml(r"\ln (1 - x)", block=False)
+
     @pytest.mark.parametrize(
         "page",
         [

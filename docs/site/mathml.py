@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from typing import Any
 
 from docutils import nodes
@@ -13,13 +14,58 @@ from sphinx.util import logging
 _LOGGER = logging.getLogger(__name__)
 
 
+_NAMESPACE = "http://www.w3.org/1998/Math/MathML"
+_ACCENTS = frozenset(
+    "^~\N{MODIFIER LETTER CIRCUMFLEX ACCENT}\N{MODIFIER LETTER MACRON}\N{DOT ABOVE}"
+)
+_THIN = "0.167em"
+
+
 def to_mathml(tex: str, block: bool) -> str:
     """Return the MathML element of a formula in LaTeX.
 
     Raises:
         MathError: it cannot be read.
     """
-    return str(tex2mathml(tex, as_block=block))
+    text = str(tex2mathml(tex, as_block=block)).replace(
+        "&ApplyFunction;", "\N{FUNCTION APPLICATION}"
+    )
+    root = ET.fromstring(text)
+    for element in root.iter():
+        _move_accent(element)
+        _space(element)
+    ET.register_namespace("", _NAMESPACE)
+    return ET.tostring(root, encoding="unicode")
+
+
+def _move_accent(element: ET.Element) -> None:
+    """Put an index beside an accented letter, where LaTeX has it; docutils puts it below."""
+    parts = list(element)
+    if _tag(element) != "munderover" or (parts[2].text or "") not in _ACCENTS:
+        return
+    letter, index, accent = parts
+    for part in parts:
+        element.remove(part)
+    element.tag = f"{{{_NAMESPACE}}}msub"
+    accented = ET.SubElement(element, f"{{{_NAMESPACE}}}mover", accent="true")
+    accented.extend([letter, accent])
+    element.append(index)
+
+
+def _space(element: ET.Element) -> None:
+    """Set bars close to what they enclose, and ln x apart, as LaTeX does."""
+    if _tag(element) == "mo" and element.text in ("|", "\N{DOUBLE VERTICAL LINE}"):
+        element.attrib |= {"stretchy": "false", "lspace": "0", "rspace": "0"}
+    for place, part in reversed([*enumerate(element)]):
+        if part.text == "\N{FUNCTION APPLICATION}" and place + 1 < len(element):
+            behind = element[place + 1]
+            if _tag(behind) != "mo":
+                space = ET.Element(f"{{{_NAMESPACE}}}mspace", width=_THIN)
+                element.insert(place + 1, space)
+
+
+def _tag(element: ET.Element) -> str:
+    return element.tag.rpartition("}")[2]
 
 
 def _convert(node: Any, block: bool) -> str:
