@@ -32,7 +32,7 @@ MOST = 6
 
 DYING = ("relu", "leaky_relu")
 """Activations whose units are watched at larger and larger `DYING_RATES`, if they are compared."""
-DYING_RATES = (0.1, 0.2, 0.4, 0.8)
+DYING_RATES = (0.1, 0.3, 0.5, 1.0)
 
 WATCHED = 2000
 """Training pictures on which a unit has to be flat to count as stuck."""

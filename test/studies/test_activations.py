@@ -9,6 +9,7 @@ pytest.importorskip("torch")
 
 from nn_perception.cli.main import main
 from nn_perception.evaluation.html_page import plain
+from nn_perception.studies.activations import DYING_RATES
 from nn_perception.studies.activations_figures import Activations, Start, curve, steepest
 from nn_perception.studies.sweep import Outcome
 
@@ -43,7 +44,7 @@ def test_a_tiny_study_shows_the_sigmoids_gradients_vanish(capsys, tmp_path):
     assert len(sizes) == 7
     assert ratios["relu"] == pytest.approx(sizes[0] / sizes[5])
     assert {(d["activation"], d["learning_rate"]) for d in figures["dying"]} == {
-        ("relu", rate) for rate in (0.1, 0.2, 0.4, 0.8)
+        ("relu", rate) for rate in DYING_RATES
     }
     page = html.unescape((tmp_path / "index.html").read_text(encoding="utf-8"))
     assert page.count("data:image/png") == 4

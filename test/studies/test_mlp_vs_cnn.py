@@ -1,11 +1,13 @@
 import json
 
 import pytest
+import torch
 
 from nn_perception.cli.main import main
-from nn_perception.studies.mlp_vs_cnn import SHIFTS_PX, passes
+from nn_perception.studies.mlp_vs_cnn import SHIFTS_PX, by_shift, passes
 from nn_perception.studies.mlp_vs_cnn_report import Comparison
 from nn_perception.studies.sweep import Outcome
+from nn_perception.training.loop import Fit
 
 TINY = ("--data", "builtin", "--samples", 150, "--epochs", 1, "--seeds", 0, "--workers", 0)
 
@@ -48,6 +50,22 @@ def test_a_tiny_study_has_all_figures_and_repeats(capsys, tmp_path):
     _, out, _ = run(capsys, *words)
     mine = [training for training in figures["trainings"] if training["network"] == "mlp"]
     assert json.loads(out)["trainings"] == mine
+
+
+def test_pictures_are_moved_in_four_directions():
+    images = torch.zeros(1, 1, 9, 9)
+    images[0, 0, 4, 4] = 1.0
+
+    class Right(torch.nn.Module):
+        def forward(self, pictures):
+            return pictures[:, :, 4, 6]
+
+    class Centred:
+        def validate(self, predict):
+            return {"accuracy": float(predict(images))}
+
+    found = by_shift(Fit(Right(), [], 1), Centred())
+    assert found == {"by_shift": [0.0, 0.0, 0.25, 0.0, 0.0]}  # two to the right, of four ways
 
 
 def outcome(network, seed, pictures, accuracy, scrambled=False, diverged="", shifts=None):
