@@ -27,7 +27,7 @@ before and after training, and with larger and smaller weights.
 """
 
 NAME = "recurrence"
-DEFAULTS = lab.Defaults(epochs=10, samples=6000)
+DEFAULTS = lab.Defaults(epochs=8, samples=6000)
 NETWORKS = ("elman_rnn", "gru")
 BLANK_ROWS = (0, 28, 56)
 MOST_BLANK_ROWS = 1000
