@@ -16,7 +16,7 @@ VENV_JAZZY := .venv-jazzy
 VENV_NOROS := .venv-noros
 # A comma inside $(call) separates arguments, so it needs a name.
 , := ,
-EXTRAS := train,eval,opencv,security,test,tensorboard
+EXTRAS := train,tune,eval,opencv,security,test,tensorboard
 INPUTS := pyproject.toml setup.py setup.cfg constraints-base.txt nn_perception/__init__.py
 INTERFACES := tools/build_vision_msgs.py $(shell find third_party_interfaces -type f)
 

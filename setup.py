@@ -50,6 +50,8 @@ EXTRAS = {
         "ros-std-msgs",
         "ros-std-srvs",
     ],
+    # nn-perception tune: search of configurations.
+    "tune": ["optuna>=5.0"],
     # Transfer from pretrained backbones; torchvision must fit to torch.
     "timm": ["timm>=1.0", "torchvision"],
     "tensorboard": ["tensorboard>=2.10"],
@@ -85,7 +87,7 @@ def version() -> str:
 
 def data_files() -> list[tuple[str, list[str]]]:
     """Return what goes to share/: the package marker, package.xml, launch, config and models."""
-    patterns = ["launch/*.launch.py", "config/*", "models/*/*"]
+    patterns = ["launch/*.launch.py", "config/*", "config/tune/*", "models/*/*"]
     found = {
         "share/ament_index/resource_index/packages": [f"resource/{PACKAGE}"],
         SHARE: ["package.xml"],

@@ -117,6 +117,7 @@ def test_data_files_hold_every_kind(setup_arguments: dict[str, Any]) -> None:
     assert files[share] == {"package.xml"}
     assert any(path.endswith(".launch.py") for path in files[f"{share}/launch"])
     assert "config/fastdds.xml" in files[f"{share}/config"]
+    assert "config/tune/digits_mlp.yaml" in files[f"{share}/config/tune"]
     bundle = {"config.json", "model.onnx", "model.safetensors"}
     assert {Path(path).name for path in files[f"{share}/models/digits"]} >= bundle
     for paths in files.values():

@@ -77,6 +77,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "lifecycle": ("nn_perception.bench.lifecycle:run", "every transition, every state (long)"),
     "gradients": ("nn_perception.bench.gradients:run", "gradients against a NumPy oracle"),
     "training": ("nn_perception.bench.training:run", "time to 98 % against the ordinary loop"),
+    "tune": ("nn_perception.bench.tune:run", "search of 784-128-10, one and two workers (long)"),
     "dataset": ("nn_perception.bench.dataset_build:run", "data sets from bags, MB/s and memory"),
     "projection": ("nn_perception.bench.projection:run", "projection onto SO(3) against SVD"),
     "attitude": ("nn_perception.bench.imu_accuracy:attitude", "cross-validation on BROAD (long)"),
@@ -107,6 +108,7 @@ LONG = (
     "fuzz",
     "lifecycle",
     "kills",
+    "tune",
 )
 """Run only when named: they take long, or look at test data."""
 

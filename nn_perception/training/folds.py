@@ -61,7 +61,7 @@ def stratified_fold(
         seed: same seed, same folds; they are disjoint and together all items.
 
     Raises:
-        DatasetError: the fold has no item.
+        DatasetError: fewer items than folds.
     """
     draw, place = np.random.RandomState(seed), np.empty(len(labels), dtype=np.int64)
     first = 0
@@ -70,7 +70,7 @@ def stratified_fold(
         place[members] = (first + np.arange(len(members))) % folds
         first += len(members)  # where the last class ended, so that folds are of one size
     validating = place == fold
-    if not validating.any() or validating.all():
+    if len(labels) < folds:
         raise DatasetError(f"{len(labels)} items cannot make {folds} folds; give more data")
     return np.flatnonzero(~validating), np.flatnonzero(validating)
 

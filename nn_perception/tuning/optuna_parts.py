@@ -37,6 +37,7 @@ the trial that it repeats."""
 
 _STARTUP_TRIALS = 5
 """Finished trials before any is pruned."""
+_DIGITS = 5
 _WAIT_S = 60.0
 """For a database that another process writes to."""
 
@@ -109,7 +110,9 @@ def make_pruner(plan: Plan) -> BasePruner:
     """Return what ends hopeless trials; none ends in the first third of its first fold."""
     if plan.pruner == "none":
         return NopPruner()
-    return MedianPruner(_STARTUP_TRIALS, n_warmup_steps=max(1, plan.base.epochs // 3))
+    # A step that is equal to the number of steps to wait for is judged.
+    waits = 1 + plan.base.epochs // 3 if plan.judges_epochs else 0
+    return MedianPruner(_STARTUP_TRIALS, n_warmup_steps=waits)
 
 
 class SeededSampler(BaseSampler):
@@ -196,7 +199,10 @@ def _encoded(values: Values, value: Any) -> Any:
 
 
 def _decoded(values: Values, value: Any) -> Any:
-    if isinstance(values, Range):
+    if isinstance(values, Choices):
+        texts = [repr(_encoded(values, choice)) for choice in values.values]
+        return values.values[texts.index(repr(value))]
+    if isinstance(value, int) or values.step is not None:
         return value
-    return next(v for v in values.values if type(_encoded(values, v)) is type(value)
-                and _encoded(values, v) == value)  # fmt: skip
+    # More digits say nothing, and stand in nobody's way in a file.
+    return min(max(float(f"{value:.{_DIGITS}g}"), values.low), values.high)

@@ -116,7 +116,12 @@ def _pictures(
 ) -> None:
     order = ranked(plan, records)
     if records:
-        report.figure("Course of the search", plot_history(plan, records))
+        report.figure(
+            "Course of the search",
+            plot_history(plan, records),
+            "Crosses at the edge: trials without a result. Single ones that are far worse than "
+            "the rest lie outside.",
+        )
     if importance:
         report.figure(
             "Importance of the keys",
@@ -139,7 +144,7 @@ def _pictures(
             plot_parallel(plan, records, keys),
             "Red: the best trial; blue: the next ones; grey: the other complete ones.",
         )
-    if "epochs" not in plan.space.parameters and any(r.curve for r in records):
+    if plan.judges_epochs and any(r.curve for r in records):
         report.figure("Curves of the first fold", plot_curves(plan, records))
 
 

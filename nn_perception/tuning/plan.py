@@ -60,6 +60,11 @@ class Plan:
     storage: str
     study: str
 
+    @property
+    def judges_epochs(self) -> bool:
+        """Whether epochs of different trials can be compared: not where their number varies."""
+        return "epochs" not in self.space.parameters
+
     def identity(self, data_id: str) -> dict[str, Any]:
         """Return what must be the same for a search to go on: not how many trials, nor where.
 

@@ -170,7 +170,7 @@ def plot_curves(plan: Plan, records: Sequence[Record]) -> bytes:
     with Canvas(3.6) as canvas:
         axes = canvas.figure.add_subplot()
         labelled: set[str] = set()
-        ends = []
+        ends, starts = [], []
         for record in records:
             curve = [(step, v) for step, v in record.curve.items() if step <= epochs]
             if not curve:
@@ -180,6 +180,7 @@ def plot_curves(plan: Plan, records: Sequence[Record]) -> bytes:
             colour = RED if is_best else {COMPLETE: MUTED}.get(name, _PLAIN.get(name, MUTED))
             steps, values = zip(*curve, strict=True)
             ends.append(values[-1])
+            starts.append(values[0])
             axes.plot(
                 steps, values, color=colour, lw=2.5 if is_best else 1.0,
                 alpha=1.0 if is_best else 0.5, zorder=4 if is_best else 2,
@@ -188,7 +189,7 @@ def plot_curves(plan: Plan, records: Sequence[Record]) -> bytes:
             )  # fmt: skip
             labelled.add(name)
         if ends:
-            axes.set_ylim(*_limits(ends, 0.3))
+            axes.set_ylim(*_limits([*ends, *starts]))
         _whole_ticks(axes.xaxis)
         axes.legend(loc="lower right" if plan.maximise else "upper right")
         finish(axes, "", "epoch of the first fold", plan.metric)
@@ -229,7 +230,9 @@ def _key_axis(axes: Any, values: Values) -> None:
         axes.set_xlim(-0.5, len(names) - 0.5)
         if sum(map(len, names)) > 24:
             axes.tick_params(axis="x", rotation=35)
-    elif values.log:
+        return
+    axes.set_xlim(values.low, values.high)
+    if values.log:
         axes.set_xscale("log")
         decades = math.log10(values.high / values.low)
         plain_log_ticks(axes.xaxis, (1.0, 3.0) if decades < 2.5 else (1.0,))
@@ -253,7 +256,8 @@ def _beside(axes: Any, place: float, height: float, text: str) -> None:
 
 def _two_lines(key: str) -> str:
     top, _, below = key.partition(".")
-    return f"{shorten(top, 16)}\n{shorten(below, 16)}" if below else shorten(top, 16)
+    top = shorten(top.removesuffix("_arguments"), 16)
+    return f"{top}\n{shorten(below, 16)}" if below else top
 
 
 def _whole_ticks(axis: Any) -> None:

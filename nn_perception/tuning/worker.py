@@ -66,10 +66,14 @@ def _scores(plan: Plan, trial: optuna.Trial) -> Scores:
         return trial.should_prune()
 
     config = trial_config(plan.base, decode(plan.space, trial.params))
-    # Where their number varies, an epoch of one trial is not comparable with that of another.
-    by_epochs = "epochs" not in plan.space.parameters
     return cross_validate(
-        plan.task, config, plan.data, plan.folds, plan.metric, judge, by_epochs=by_epochs
+        plan.task,
+        config,
+        plan.data,
+        plan.folds,
+        plan.metric,
+        judge,
+        by_epochs=plan.judges_epochs,
     )
 
 

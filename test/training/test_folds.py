@@ -29,8 +29,9 @@ def test_the_seed_decides_the_folds():
 
 
 def test_too_few_items_are_an_error():
-    with pytest.raises(DatasetError, match="cannot make 3 folds"):
-        stratified_fold(np.array([0]), 3, 0, 0)
+    with pytest.raises(DatasetError, match="2 items cannot make 3 folds"):
+        stratified_fold(np.array([0, 1]), 3, 0, 0)
+    assert [len(stratified_fold(np.array([0, 1]), 2, fold, 0)[1]) for fold in (0, 1)] == [1, 1]
 
 
 def test_a_group_is_in_one_fold_as_a_whole():
