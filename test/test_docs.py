@@ -2,6 +2,7 @@
 
 import doctest
 import importlib.util
+import json
 import re
 import shlex
 import shutil
@@ -192,19 +193,21 @@ class TestStudyPictures:
         sys.modules.pop("run_studies", None)
         return load(ROOT / "tools" / "run_studies.py")
 
-    def test_the_main_picture_is_the_first_or_that_of_a_title(self, run_studies):
+    def test_pictures_shown_are_the_first_or_those_of_titles(self, run_studies):
         from nn_perception.evaluation.html_page import Report
 
+        one, two = b"\x89PNG" + bytes(20), b"\x89PNG" + bytes(range(20))
         report = Report("t")
-        report.figure("one & first", b"\x89PNG" + bytes(20))
-        report.figure("two", b"\x89PNG" + bytes(range(20)))
+        report.figure("one & first", one)
+        report.figure("two", two)
         page = report.html()
-        assert run_studies.main_picture(page, None) == ("one & first", b"\x89PNG" + bytes(20))
-        assert run_studies.main_picture(page, "two")[1] == b"\x89PNG" + bytes(range(20))
+        assert run_studies.shown_pictures(page) == {"one & first": one}
+        both = run_studies.shown_pictures(page, ("two", "one & first"))
+        assert list(both.items()) == [("two", two), ("one & first", one)]
         with pytest.raises(ConfigError, match="three"):
-            run_studies.main_picture(page, "three")
+            run_studies.shown_pictures(page, ("two", "three"))
         with pytest.raises(ConfigError):
-            run_studies.main_picture(Report("t").html(), None)
+            run_studies.shown_pictures(Report("t").html())
 
     def test_the_first_table_of_a_page_comes_as_text(self, run_studies):
         from nn_perception.evaluation.html_page import Report
@@ -217,6 +220,26 @@ class TestStudyPictures:
         assert found == (["name", "value"], [["x < y", "1.5"], ["z", "2"]])
         with pytest.raises(ConfigError, match="table"):
             run_studies.first_table(Report("t").html())
+
+    def test_a_trial_never_gets_into_the_guides(self, run_studies, tmp_path, monkeypatch):
+        from nn_perception.evaluation.html_page import Report
+
+        monkeypatch.setattr(run_studies, "WORK", tmp_path / "work")
+        monkeypatch.setattr(run_studies, "PICTURES", tmp_path / "pictures")
+        monkeypatch.setattr(run_studies, "reduced", lambda png: png)
+        report = Report("t")
+        report.figure("Rates", b"\x89PNG" + bytes(20))
+        table = {"command": "c", "header": ["a"], "rows": [["1"]], "seconds": 1.0, "machine": ["m"]}
+        for extra, wrong in ((["--epochs", "1"], 1), ([], 0)):
+            page = report.write(tmp_path / "work" / "epochs")
+            (page.parent / "outcome.json").write_text(json.dumps({**table, "extra": extra}))
+            found = run_studies.run_all(["epochs"], [], tmp_path / "pictures", again=True)
+            assert len(found) == wrong
+            assert (tmp_path / "pictures" / "epochs.png").is_file() == (not wrong)
+        late = {**table, "seconds": 181.0, "extra": []}
+        (page.parent / "outcome.json").write_text(json.dumps(late))
+        (found,) = run_studies.run_all(["epochs"], [], tmp_path / "pictures", again=True)
+        assert "181 s, expected 180 s" in found
 
     def test_a_large_picture_is_reduced(self, run_studies, monkeypatch):
         import io
@@ -251,6 +274,7 @@ class TestStudyPictures:
         from nn_perception.evaluation.plot_style import Canvas
 
         pytest.importorskip("matplotlib")
+        monkeypatch.setattr(run_studies, "SHOWN", {})
         monkeypatch.setattr(update_docs, "DOCS", tmp_path / "docs")
         monkeypatch.setattr(update_docs, "ROOT", tmp_path)
         report = Report("t")
@@ -261,6 +285,7 @@ class TestStudyPictures:
             "header": ["rate", "loss"],
             "rows": [["a", "0.5"], ["b", "1e-05"]],
             "seconds": 12.3,
+            "machine": ["2 cores", "torch 2"],
         }
         pictures = tmp_path / "docs" / "images" / "studies"
         run_studies.leave("learning-rate", outcome, report.html(), pictures)
@@ -268,7 +293,7 @@ class TestStudyPictures:
         block = update_docs.study_block("learning-rate", page, pytest.fail)
         assert block.startswith("![Rates](../images/studies/learning-rate.png)\n\n| rate | loss |")
         assert "| --- | ---: |\n| a | 0.5 |\n| b | 1e-05 |" in block
-        assert "`nn-perception study learning-rate --seeds 1`, 12 s on " in block
+        assert "`nn-perception study learning-rate --seeds 1`, 12 s on 2 cores, torch 2." in block
         (pictures / "learning-rate.png").unlink()
         missing = []
         update_docs.study_block("learning-rate", page, missing.append)

@@ -2,11 +2,13 @@
 
     python tools/run_studies.py                        studies of methods, one after the other
     python tools/run_studies.py epochs uwb-adaptation  these
+    python tools/run_studies.py --again epochs         its pictures anew, from the last run's report
     python tools/run_studies.py --try epochs -- --samples 1000 --epochs 2
 
-Each leaves docs/images/studies/NAME.png, its main picture, and NAME.json with table, command and
-time; then the pages are made anew (tools/update_docs.py). With --try nothing is left there: the
-studies run with the options behind ``--`` into runs/study-pictures, to see that all of this works.
+Each leaves docs/images/studies/NAME.png, its main picture (NAME-2.png and so on where there are
+more), and NAME.json with table, command and time; then the pages are made anew (by
+tools/update_docs.py). With --try nothing is left there: the studies run with the options behind
+``--`` into runs/study-pictures, to see that all of this works.
 A study of a training method may take 180 s; one that takes longer is named at the end, with exit
 status 1. On a busy machine times say nothing: run this when nothing else runs.
 """
@@ -42,6 +44,7 @@ from nn_perception.errors import ConfigError, NnPerceptionError, nearest
 from nn_perception.studies import STUDIES, load
 
 WORK = update_docs.ROOT / "runs" / "study-pictures"
+OUTCOME = "outcome.json"
 PICTURES = update_docs.DOCS / "images" / "studies"
 
 OPTIONS = {"rotation-heads": "--seeds 0 1 2"}
@@ -53,12 +56,19 @@ LONG = ("rotation-heads", "uwb-adaptation", *update_docs.COMMANDS)
 PAGES = {"evaluate": "--report"}
 """Command -> its option for the report, where that is not --out."""
 
-MAIN = {
-    "activations": "Gradients at the start",
-    "decision-boundary": "Boundaries",
-    "tune-case-study": "The grid",
+SHOWN = {
+    "activations": ("Gradients at the start", "Accuracy over the epochs"),
+    "decision-boundary": ("Boundaries",),
+    "features": ("Kernels written by hand, on a digit", "Filters of lecture_cnn"),
+    "initialisation": ("Spread of the answers", "Accuracy over the epochs"),
+    "learning-rate": ("Accuracy by learning rate", "Loss and accuracy over the epochs"),
+    "mlp-vs-cnn": ("Over the epochs", "With fewer and with moved pictures"),
+    "optimisers": ("Paths", "Digits"),
+    "recurrence": ("Accuracy", "Gradients through time"),
+    "regularisation": ("Fits", "Bias and variance of polynomials", "Regularisation on digits"),
+    "tune-case-study": ("The grid",),
 }
-"""Study -> title of its main picture, where that is not the first of its page."""
+"""Study -> titles of the pictures that guides show, where that is not the first of its page."""
 
 LARGEST_BYTES = 150_000
 _WIDTHS_PX, _COLOURS = (1600, 1200, 1000, 800), (128, 64, 32)
@@ -94,7 +104,10 @@ def run_one(name: str, extra: list[str], out: Path) -> dict[str, Any]:
         header, rows = first_table((out / "index.html").read_text(encoding="utf-8"))
     seconds = round(time.perf_counter() - start, 1)
     command = shlex.join(["nn-perception", *words])
-    return {"command": command, "header": header, "rows": rows, "seconds": seconds}
+    return {
+        **{"command": command, "header": header, "rows": rows, "seconds": seconds},
+        "machine": machine(),
+    }
 
 
 def first_table(page: str) -> tuple[list[str], list[list[str]]]:
@@ -113,18 +126,19 @@ def first_table(page: str) -> tuple[list[str], list[list[str]]]:
     return cells(found[1]), [cells(row) for row in re.findall(r"<tr>(.*?)</tr>", found[2])]
 
 
-def main_picture(page: str, title: str | None) -> tuple[str, bytes]:
-    """Return title and PNG of a report's picture: the first, or the one of that title.
+def shown_pictures(page: str, titles: tuple[str, ...] = ()) -> dict[str, bytes]:
+    """Return a report's pictures of these titles, PNG by title; the first where none is given.
 
     Raises:
         ConfigError: there is none.
     """
     found = re.findall(r'alt="([^"]*)" src="data:image/png;base64,([^"]*)"', page)
-    titles = [html.unescape(each) for each, _ in found]
-    if not found or (title is not None and title not in titles):
-        raise ConfigError(f"the page has the pictures {titles}, expected {title or 'one'}")
-    chosen = 0 if title is None else titles.index(title)
-    return titles[chosen], base64.b64decode(found[chosen][1])
+    pictures = {html.unescape(title): data for title, data in found}
+    missing = [title for title in titles if title not in pictures]
+    if not pictures or missing:
+        raise ConfigError(f"the page has the pictures {[*pictures]}, expected {missing or 'one'}")
+    chosen = titles or tuple(pictures)[:1]
+    return {title: base64.b64decode(pictures[title]) for title in chosen}
 
 
 def reduced(png: bytes) -> bytes:
@@ -153,30 +167,49 @@ def machine() -> list[str]:
 
 
 def leave(name: str, outcome: dict[str, Any], page: str, out: Path) -> None:
-    """Write picture and figures of a study into a directory."""
-    title, png = main_picture(page, MAIN.get(name))
+    """Write pictures and figures of a study into a directory."""
     out.mkdir(parents=True, exist_ok=True)
-    result = {"study": name, "title": title, **outcome, "machine": machine()}
-    (out / f"{name}.png").write_bytes(reduced(png))
+    pictures = {}
+    for number, (title, png) in enumerate(shown_pictures(page, SHOWN.get(name, ())).items(), 1):
+        file = f"{name}.png" if number == 1 else f"{name}-{number}.png"
+        (out / file).write_bytes(reduced(png))
+        pictures[file] = title
+    result = {"study": name, **outcome, "pictures": pictures}
     text = json.dumps(result, indent=1, ensure_ascii=False)
     (out / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 
-def run_all(names: list[str], extra: list[str], out: Path) -> list[str]:
-    """Run studies one after the other; return what went wrong, a line for each."""
+def measure(name: str, extra: list[str]) -> None:
+    """Run one and write its report, and beside it what `leave` takes."""
+    report = WORK / name
+    shutil.rmtree(report, ignore_errors=True)  # what goes on from there is timed too short
+    # A process of its own: nothing that an earlier study left makes it faster or slower.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        outcome = {**pool.submit(run_one, name, extra, report).result(), "extra": extra}
+    (report / OUTCOME).write_text(json.dumps(outcome), encoding="utf-8")
+
+
+def run_all(names: list[str], extra: list[str], out: Path, again: bool = False) -> list[str]:
+    """Run studies one after the other; return what went wrong, a line for each.
+
+    Args:
+        names: of the studies.
+        extra: further options.
+        out: where pictures and figures go.
+        again: take the reports of the last run instead.
+    """
     wrong = []
     for name in names:
         print(f"==> {name}", flush=True)
         report = WORK / name
-        shutil.rmtree(
-            report, ignore_errors=True
-        )  # what goes on from there would be timed too short
         try:
-            # A process of its own: nothing that an earlier study left makes it faster or slower.
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-                outcome = pool.submit(run_one, name, extra, report).result()
+            if not again:
+                measure(name, extra)
+            outcome = json.loads((report / OUTCOME).read_text(encoding="utf-8"))
+            if outcome.pop("extra") and out == PICTURES:
+                raise ConfigError("the last run was a trial; run it without --again")
             leave(name, outcome, (report / "index.html").read_text(encoding="utf-8"), out)
-        except NnPerceptionError as error:
+        except (NnPerceptionError, OSError) as error:
             wrong.append(f"{name}: {error}")
             continue
         seconds, limit = outcome["seconds"], update_docs.LIMIT_S
@@ -191,6 +224,7 @@ def main() -> None:
     own, extra = _split(sys.argv[1:])
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: every study")
+    parser.add_argument("--again", action="store_true", help="take the reports of the last run")
     parser.add_argument("--try", dest="trial", action="store_true", help="leave nothing in docs/")
     arguments = parser.parse_args(own)
     known = {**STUDIES, **update_docs.COMMANDS}
@@ -203,7 +237,7 @@ def main() -> None:
         parser.error("what is behind '--' is for --try: pages show studies as they are by default")
     out = WORK / "pictures" if arguments.trial else PICTURES
     usual = [name for name in STUDIES if name not in LONG]
-    wrong = run_all(arguments.names or usual, extra, out)
+    wrong = run_all(arguments.names or usual, extra, out, arguments.again)
     for line in wrong:
         print(line, file=sys.stderr)
     if not arguments.trial:

@@ -167,13 +167,13 @@ def study_block(name: str, page: Path, missing: Callable[[str], None]) -> str:
     """Return picture, table and command of a study, or that there is no result yet."""
     if name not in {**STUDIES, **COMMANDS}:
         missing(f"{page.name}: there is no study '{name}'{nearest(name, STUDIES)}")
-    result = result_of(name)
-    if result is None or not (DOCS / "images" / "studies" / f"{name}.png").is_file():
+    result, folder = result_of(name), DOCS / "images" / "studies"
+    if result is None or not all((folder / file).is_file() for file in result["pictures"]):
         missing(f"{page.name}: no result of '{name}': run tools/run_studies.py {name}")
         return f"Not measured yet: `{command_of(name)}`."
     base = "images/studies" if page.parent == DOCS else "../images/studies"
-    lines = [f"![{result['title']}]({base}/{name}.png)", "", *table(result), ""]
-    return "\n".join([*lines, f"{measured(result)}"])
+    lines = [f"![{title}]({base}/{file})\n" for file, title in result["pictures"].items()]
+    return "\n".join([*lines, *table(result), "", measured(result)])
 
 
 def command_of(name: str) -> str:
