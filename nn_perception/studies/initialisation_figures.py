@@ -51,8 +51,9 @@ class Start:
 
     @property
     def spreads(self) -> list[float]:
-        """Standard deviation of each hidden layer's answers."""
-        return [float(answers.std()) for answers in self.answers]
+        """Standard deviation of each hidden layer's answers; NaN: they are not finite."""
+        with np.errstate(invalid="ignore"):
+            return [float(answers.std()) for answers in self.answers]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,22 +117,24 @@ def plot_answers(result: Initialisations, activation: str, path: Path | None = N
 def _histogram(axes: Any, answers: FloatArray) -> None:
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
+    axes.tick_params(labelsize=9)
     low, high = float(answers.min()), float(answers.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        axes.set_xticks([])
+        axes.text(0.5, 0.5, "not finite", transform=axes.transAxes, ha="center", fontsize=9)
+        return
     if low == high:
         axes.axvline(low, color=BLUE)
         axes.set_xlim(low - 1, low + 1)
         axes.set_xticks([low], [f"{low:.2g}"])
-    else:
-        axes.hist(answers, bins=BINS, range=(low, high), color=BLUE)
-        axes.set_xlim(low, high)
-        axes.set_xticks([low, high], [f"{low:.2g}", f"{high:.2g}"])
-        if low < 0 < high:
-            axes.axvline(0, color=MUTED, linewidth=0.8)
-    axes.tick_params(labelsize=9)
-    left, *_, right = [*axes.get_xticklabels(), None] if low == high else axes.get_xticklabels()
-    if right is not None:  # inside the chart: neighbours have labels, too
-        left.set_horizontalalignment("left")
-        right.set_horizontalalignment("right")
+        return
+    axes.hist(answers, bins=BINS, range=(low, high), color=BLUE)
+    axes.set_xlim(low, high)
+    axes.set_xticks([low, high], [f"{low:.2g}", f"{high:.2g}"])
+    for label, side in zip(axes.get_xticklabels(), ("left", "right"), strict=True):
+        label.set_horizontalalignment(side)  # inside the chart: neighbours have labels, too
+    if low < 0 < high:
+        axes.axvline(0, color=MUTED, linewidth=0.8)
 
 
 def _charts(canvas: Canvas, result: Initialisations) -> list[tuple[Any, str]]:

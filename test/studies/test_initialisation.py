@@ -9,6 +9,7 @@ pytest.importorskip("torch")
 from nn_perception.cli.main import main
 from nn_perception.evaluation.html_page import plain
 from nn_perception.studies.initialisation_figures import Initialisations, Start
+from nn_perception.studies.initialisation_report import plot_answers, plot_curves, plot_layers
 from nn_perception.studies.sweep import Outcome
 
 TINY = (
@@ -110,6 +111,17 @@ def test_findings_say_what_the_figures_say():
         ("sigmoid", 1, 25.0, 12.5, 0.5, 0.001),
     ]
     json.dumps(plain(result.to_dict()), allow_nan=False)
+
+
+def test_answers_without_an_end_are_drawn():
+    answers = (np.array([0.0, np.inf]), np.array([np.nan, 1.0]), np.zeros(3), np.arange(3.0))
+    start = Start("normal", "relu", 4, 0, answers, (np.inf, 1.0, 1.0, 1.0, 1.0))
+    outcomes = [outcome("normal", "relu", 4, 0.1, diverged="not finite")]
+    result = Initialisations(("normal",), ("relu",), 4, [start], outcomes)
+    assert plot_answers(result, "relu").startswith(b"\x89PNG")
+    assert plot_layers(result, result.spreads, "spread").startswith(b"\x89PNG")
+    assert plot_curves(result).startswith(b"\x89PNG")
+    assert json.loads(json.dumps(plain(result.to_dict()), allow_nan=False))
 
 
 @pytest.mark.parametrize(

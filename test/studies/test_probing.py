@@ -106,9 +106,10 @@ def test_units_that_never_answer_are_stuck():
     network = starting_network(task)
     inputs, _ = probe_batch(task)
     with torch.no_grad():
-        network.layers[1].bias.fill_(100.0)
         network.layers[1].bias[:3] = -100.0
-    assert hidden_layers(network, inputs)[0].stuck == 3 / 8
+    layer = hidden_layers(network, inputs)[0]
+    assert layer.stuck == 3 / 8
+    assert np.all(layer.slopes[:, 3:].min(axis=0) == 0)  # the others are flat now and then
     network.layers[2] = torch.nn.LeakyReLU()
     assert hidden_layers(network, inputs)[0].stuck == 0.0
 
