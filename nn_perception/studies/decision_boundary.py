@@ -143,7 +143,6 @@ def _config(
         "optimizer": "adam",
         "learning_rate": arguments.learning_rate,
         "schedule": "one_cycle",
-        "initialisation": "xavier",
         "keep": "last",  # nothing is chosen by the held-out points
         "compile": "off",
         "seed": seed,
