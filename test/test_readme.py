@@ -10,6 +10,7 @@ import pytest
 from nn_perception.cli.main import parse
 from nn_perception.nodes.parameter_text import markdown_table
 from nn_perception.nodes.parameters import TABLES, own_rows
+from nn_perception.studies import STUDIES
 
 ROOT = Path(__file__).parent.parent
 UPDATE = "run: python tools/update_readme.py"
@@ -33,6 +34,11 @@ def test_topics_are_those_of_the_node(executable):
     rows = [f"| {way} | `{topic}` | {what} |" for way, topic, what in module.EXECUTABLE.topics]
     mark = "topics" if executable == "image_classifier" else f"topics {executable}"
     assert between(mark).splitlines()[2:] == rows, UPDATE
+
+
+def test_studies_are_those_that_there_are():
+    rows = [f"| `{name}` | {text} |" for name, (_, text) in STUDIES.items()]
+    assert between("studies").splitlines()[2:] == rows, UPDATE
 
 
 def test_results_were_written_by_bench():

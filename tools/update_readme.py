@@ -1,4 +1,4 @@
-"""Put the tables that the code knows into README: parameters and topics of every node."""
+"""Put the tables that the code knows into README: each node's parameters and topics, studies."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nn_perception.nodes.parameter_text import markdown_table
 from nn_perception.nodes.parameters import TABLES, own_rows
+from nn_perception.studies import STUDIES
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -24,6 +25,8 @@ def blocks() -> dict[str, str]:
         mark = "" if number == 0 else f" {name}"
         found[f"topics{mark}"] = "\n".join(["| | topic | type |", "|---|---|---|", *rows])
         found[f"parameters{mark}"] = markdown_table(table).strip()
+    rows = [f"| `{name}` | {text} |" for name, (_, text) in STUDIES.items()]
+    found["studies"] = "\n".join(["| study | what it compares |", "|---|---|", *rows])
     return found
 
 
