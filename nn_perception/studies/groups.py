@@ -148,6 +148,7 @@ def draw_curves(
         axes.text(
             0.97, 0.5, f"diverged: {', '.join(lost)}", transform=axes.transAxes,
             ha="right", va="center", color=MUTED, fontsize=10,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8},
         )  # fmt: skip
     whole_epochs(axes)
 

@@ -47,7 +47,8 @@ def build(report: Report, result: Initialisations) -> None:
         report.figure(
             f"Answers, {activation}", plot_answers(result, activation),
             f"Histograms of what the units of each layer answer, before any step, seed "
-            f"{result.starts[0].seed}. Heights are to scale within a chart; below each its range.",
+            f"{result.starts[0].seed}. Heights are to scale within a chart; a bar that towers "
+            "above all others is cut off. Below each chart its range.",
         )  # fmt: skip
     report.table(
         "Networks", result.rows(), result.HEADER,
@@ -128,7 +129,9 @@ def _histogram(axes: Any, answers: FloatArray) -> None:
         axes.set_xlim(low - 1, low + 1)
         axes.set_xticks([low], [f"{low:.2g}"])
         return
-    axes.hist(answers, bins=BINS, range=(low, high), color=BLUE)
+    counts, *_ = axes.hist(answers, bins=BINS, range=(low, high), color=BLUE)
+    highest, second = np.sort(counts)[[-1, -2]]
+    axes.set_ylim(0, min(1.05 * highest, 2.0 * second) or highest)  # half of all ReLUs answer 0
     axes.set_xlim(low, high)
     axes.set_xticks([low, high], [f"{low:.2g}", f"{high:.2g}"])
     for label, side in zip(axes.get_xticklabels(), ("left", "right"), strict=True):
