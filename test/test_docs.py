@@ -247,23 +247,22 @@ class TestStudyPictures:
         import numpy as np
         from PIL import Image
 
-        # Too much noise to lie in 150 kB at 1600 pixels.
+        monkeypatch.setattr(run_studies, "LARGEST_BYTES", 15_000)
+        monkeypatch.setattr(run_studies, "_WIDTHS_PX", (320, 240, 160))
         draw = np.random.default_rng(0)
-        rough = draw.integers(0, 256, (500, 1600, 3), np.uint8)
-        smooth = np.broadcast_to(np.arange(1600)[:, None] // 8 % 256, rough.shape).astype(np.uint8)
-        for pixels, narrower in (
-            (smooth, False),
-            (np.where(draw.random(rough.shape) < 0.05, rough, smooth), True),
-        ):
+        rough = draw.integers(0, 256, (100, 320, 3), np.uint8)
+        smooth = np.broadcast_to(np.arange(320)[:, None] // 8 * 6, rough.shape).astype(np.uint8)
+        noisy = np.where(draw.random(rough.shape) < 0.2, rough, smooth)
+        for pixels, narrower in ((smooth, False), (noisy, True)):
             buffer = io.BytesIO()
             Image.fromarray(pixels).save(buffer, "png")
             made = run_studies.reduced(buffer.getvalue())
             picture = Image.open(io.BytesIO(made))
             assert len(made) <= run_studies.LARGEST_BYTES
-            assert (picture.width < 1600) == narrower
-            assert picture.height / picture.width == pytest.approx(500 / 1600, rel=0.01)
-            shown = np.asarray(picture.convert("RGB").resize((200, 62))).astype(float)
-            whole = np.asarray(Image.fromarray(pixels).resize((200, 62))).astype(float)
+            assert (picture.width < 320) == narrower
+            assert picture.height / picture.width == pytest.approx(100 / 320, rel=0.02)
+            shown = np.asarray(picture.convert("RGB").resize((80, 25))).astype(float)
+            whole = np.asarray(Image.fromarray(pixels).resize((80, 25))).astype(float)
             assert abs(shown - whole).mean() < 16
         monkeypatch.setattr(run_studies, "LARGEST_BYTES", 100)
         with pytest.raises(ConfigError, match="bytes"):
