@@ -141,6 +141,7 @@ class KillRig(Rig):
         stage = self._trainer.status.get("state", "")
         victims = children_of(self._process.pid)
         kill(self._process)
+        self._trainer.close()  # each client is a participant, of which DDS has room for 120
         for _, handle in victims:
             self._check_end(handle)
         self._check_models()
