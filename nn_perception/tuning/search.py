@@ -194,8 +194,11 @@ class _Progress:
     """
 
     def __init__(self, study: optuna.Study, plan: Plan, bar: Any) -> None:
+        from nn_perception.tuning.ledger import finished
+
         self._study, self._plan, self._bar = study, plan, bar
-        self.done = 0
+        self.done = finished(study.get_trials(deepcopy=False))
+        bar.n = bar.initial = min(self.done, plan.trials)  # earlier runs say nothing of the speed
 
     def __call__(self) -> list[Any]:
         """Look, show, and return the trials.

@@ -23,7 +23,7 @@ def test_values_become_those_that_the_configuration_holds():
             "learning_rate": ["1e-3", 1],
             "l1": {"low": 0, "high": 1},
             "batch_size": {"low": 16, "high": 64},
-            "network_arguments.dropout": {"low": 0, "high": 1 / 2},
+            "network_arguments.dropout": [0, 0.5],
             "task_arguments.samples": [100, 200],
             "augment.rotate_deg": [0, 5],
         }
@@ -33,7 +33,7 @@ def test_values_become_those_that_the_configuration_holds():
     assert not space.parameters["l1"].is_whole
     assert space.parameters["batch_size"] == Range(16, 64)
     assert space.parameters["batch_size"].is_whole
-    assert not space.parameters["network_arguments.dropout"].is_whole
+    assert [type(v) for v in space.parameters["network_arguments.dropout"].values] == [float] * 2
     assert space.parameters["augment.rotate_deg"] == Choices((0.0, 5.0))
     config = trial_config(base, {"augment.rotate_deg": 5.0, "network_arguments.hidden": [8]})
     assert config.augment.rotate_deg == 5.0

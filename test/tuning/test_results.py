@@ -12,6 +12,9 @@ pytest.importorskip("optuna")
 
 from nn_perception.config import read_yaml, to_mapping
 from nn_perception.evaluation.html_page import plain
+from nn_perception.networks import resolve_arguments
+from nn_perception.tasks import get_task
+from nn_perception.training.config import TrainingConfig
 from nn_perception.training.run import resolve_config
 from nn_perception.tuning.page import importances, write_page
 from nn_perception.tuning.results import (
@@ -56,13 +59,19 @@ def test_the_best_configuration_is_whole_for_the_train_command(make_plan, tmp_pa
     assert (config.augment.shear_deg, config.folds, config.learning_rate) == (
         2.0, 0, plan.base.learning_rate,
     )  # fmt: skip
-    reader = make_plan({"batch_size": [8, 16]})
-    base = dataclasses.replace(reader.base, network="digit_cnn", network_arguments={})
-    odd = dataclasses.replace(reader, base=base)
-    path = write_best(tmp_path, best_yaml(odd, [record(0, 0.9, batch_size=8)], ""))
-    found = resolve_config("digits", read_yaml(path), {})
-    assert found.task_arguments["samples"] == 120
-    assert found == best_config(odd, record(0, 0.9, batch_size=8))
+
+
+def test_what_only_the_recipe_says_does_not_come_back_into_the_best(make_plan, tmp_path):
+    """``train`` begins with the network's recipe, which has layers that this search had not."""
+    base = TrainingConfig(network="range_bias", network_arguments={"inputs": 20})
+    plan = dataclasses.replace(make_plan({"l1": [0.0, 0.1]}), task="uwb", base=base)
+    best = record(0, 0.9, l1=0.1)
+    usual = resolve_arguments("range_bias")["hidden"]
+    assert tuple(get_task("uwb").load_learning().recipe().network_arguments["hidden"]) != usual
+    path = write_best(tmp_path, best_yaml(plan, [best], ""))
+    found = resolve_config("uwb", read_yaml(path), {})
+    assert found.network_arguments == {"inputs": 20, "hidden": list(usual)}
+    assert found.l1 == 0.1
 
 
 def test_all_trials_are_in_the_table(make_plan, tmp_path):
@@ -97,7 +106,7 @@ def test_the_page_shows_a_search_of_every_kind(make_plan, stub, tmp_path):
         "grid": {"learning_rate": [0.001, 0.01, 0.1, 1.0], "optimizer": ["sgd", "adam"]},
         "random": {
             "learning_rate": rates, "optimizer": ["sgd", "adam"],
-            "network_arguments.hidden": [[8], [16]],
+            "network_arguments.activation": ["relu", "tanh"],
         },
     }  # fmt: skip
     for sampler, values in kinds.items():

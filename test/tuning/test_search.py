@@ -113,6 +113,14 @@ def test_another_search_is_refused_with_what_differs(make_plan, stub, tmp_path):
     assert len(run(dataclasses.replace(plan, data=None))) == 4  # the same data, found elsewhere
 
 
+def test_a_database_holds_a_search_as_a_journal_does(make_plan, stub, tmp_path):
+    stub(lambda config, judge: config.learning_rate)
+    plan = make_plan()
+    database = dataclasses.replace(plan, storage=f"sqlite:///{tmp_path / 'search.db'}")
+    assert [r.values for r in run(database)] == [r.values for r in run(plan)]
+    assert len(run(database)) == 4
+
+
 def test_a_metric_that_is_not_there_is_named_before_the_first_trial(make_plan, stub):
     stub(lambda config, judge: pytest.fail("a trial was begun"))
     with pytest.raises(ConfigError, match="did you mean 'loss'"):
@@ -275,7 +283,7 @@ def test_a_process_that_dies_is_replaced_and_its_trial_repeated(make_plan, tmp_p
     (tmp_path / "dying.py").write_text(DYING)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(worker, "main", importlib.import_module("dying").main)
-    plan = make_plan(storage=f"sqlite:///{tmp_path / 'search.db'}")
+    plan = make_plan()
     records = read_records(plan, run_search(plan, 1, show_progress=False))
     assert points(records) == sorted(POINTS)
     trials = open_study(plan).trials

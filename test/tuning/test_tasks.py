@@ -87,6 +87,8 @@ def test_pictures_of_a_recording_stay_together(monkeypatch, tmp_path):
     held = [held_out(tmp_path, fold) for fold in range(3)]
     assert sorted(i for part in held for i in part) == list(range(60))
     assert all(len({sources[i] for i in part}) == 1 for part in held)
-    assert sorted(np.bincount(labels[held_out(Path("x.npz"), 0)])) == [2] * 10
+    mixed = held_out(Path("x.npz"), 0)
+    assert len({sources[i] for i in mixed}) == 3
+    assert sorted(np.bincount(labels[mixed])) == [2] * 10
     with pytest.raises(DatasetError, match="ask for 3 folds"):
         held_out(tmp_path, 0, folds=4)
