@@ -32,6 +32,7 @@ def test_early_stopping_ends_where_the_loop_does(patience):
 def test_a_loss_is_best_where_it_is_lowest_and_equal_counts_as_better():
     assert early_stop([3.0, 1.0, 1.0, 2.0, 2.0, 0.5], 2, False) == (5, 3)
     assert early_stop([3.0, 2.0, 1.0], 2, False) == (3, 3)
+    assert early_stop([0.5, 0.5, 0.4, 0.4, 0.6], 2, True) == (4, 2)
 
 
 def outcome(seed, training, validation):

@@ -57,6 +57,7 @@ def test_each_rate_has_its_state():
 def test_one_seed_that_diverges_is_told_and_its_rate_is_not_the_best():
     found = sweep([SLOW, SLOW], [ALIKE, ALIKE], [GOOD, (*([[]] * 2), "not finite")])
     assert states(found) == ["too slow", "good", "diverged"]
+    assert found.best.rate == 10.0
     rate = found.to_dict()["rates"][2]
     assert rate["not_finite"] == ["", "not finite"]
     assert (rate["diverged_seeds"], rate["accuracy"]["mean"]) == (1, 0.95)

@@ -89,6 +89,10 @@ def test_a_path_that_leaves_is_lost_and_one_that_jumps_across_has_not_arrived():
     away = descend(BOWL, config("sgd", 0.3), 100)
     assert (away.arrived, away.lost) == ((), True)
     assert len(away.heights) < 100
+    swung = descend(BOWL, config("momentum", 0.05, 0.9), 400)
+    arrived = swung.arrived[0]
+    assert swung.heights[arrived:].max() <= BOWL.level < swung.heights[arrived - 1]
+    assert (swung.heights[:arrived] <= BOWL.level).any()
     # 2 / 9 is the largest stable rate: just below, y changes sign for long, at about its height.
     swinging = descend(BOWL, config("sgd", 2 / 9 - 1e-9), 100)
     assert (swinging.arrived, swinging.lost) == ((), False)
