@@ -9,6 +9,7 @@ import threading
 
 import optuna
 from optuna.trial import TrialState
+from tqdm import tqdm
 
 from nn_perception.datasets.kept import keep_data
 from nn_perception.datasets.test_guard import lock_test_parts
@@ -29,6 +30,8 @@ def main(plan: Plan) -> None:
     A search that ends by itself ends its processes: one whose parent is gone ends as well.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told, and ends this process
+    # tqdm's own lock is a semaphore of the system, which would be left behind by that.
+    tqdm.set_lock(threading.RLock())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     run_trials(plan)
 
