@@ -9,7 +9,7 @@ from nn_perception.studies import polynomial_pictures as polynomial
 from nn_perception.studies import regularisation_pictures as pictures
 from nn_perception.studies.groups import percent
 from nn_perception.studies.polynomials import DEGREES, PolynomialStudy
-from nn_perception.studies.regularisation import CURVES, LARGE, METHODS, NONE, SMALL, STRENGTHS
+from nn_perception.studies.regularisation import CURVES, METHODS, NONE, STRENGTHS
 from nn_perception.studies.regularisation_digits import (
     DigitFigures,
     brier,
@@ -212,9 +212,9 @@ def _add_curves(report: Report, figures: DigitFigures) -> None:
     report.figure(
         "Learning curves",
         pictures.plot_learning_curves(figures),
-        f"{SMALL}: both errors stay high and meet, which is bias; more pictures do not help. "
-        f"{LARGE}: no training error and a wide gap, which is variance; more pictures help. Bands: "
-        "least to largest of the seeds, each with pictures and first weights of its own.",
+        "An error that is high in training, too, is bias: a larger network helps. A gap between "
+        "training and validation is variance: more pictures help. Bands: least to largest of the "
+        "seeds, each with pictures and first weights of its own.",
     )
     if any(brier(group) for name in CURVES for group in figures.curve(name)):
         report.figure(
