@@ -18,11 +18,6 @@ from typing import Any
 from nn_perception.errors import ConfigError, nearest
 
 STUDIES: dict[str, tuple[str, str]] = {
-    "regularisation": (
-        "nn_perception.studies.regularisation",
-        "over- and underfitting: polynomials, few digits; L2, L1, dropout and others; learning "
-        "curves",
-    ),
     "decision-boundary": (
         "nn_perception.studies.decision_boundary",
         "what a single layer, hidden units and more layers can tell apart: circle, xor, spirals",
@@ -43,6 +38,27 @@ STUDIES: dict[str, tuple[str, str]] = {
         "nn_perception.studies.optimisers",
         "sgd, momentum, Nesterov, RMSprop, Adam: paths on surfaces, and on digits",
     ),
+    "activations": (
+        "nn_perception.studies.activations",
+        "sigmoid, tanh, ReLU, ... in a shallow and a deep network: gradients, dead units",
+    ),
+    "initialisation": (
+        "nn_perception.studies.initialisation",
+        "what weights begin with: zeros, N(0, 1), Xavier, He; spread of answers by layer",
+    ),
+    "regularisation": (
+        "nn_perception.studies.regularisation",
+        "over- and underfitting: polynomials, few digits; L2, L1, dropout and others; learning "
+        "curves",
+    ),
+    "mlp-vs-cnn": (
+        "nn_perception.studies.mlp_vs_cnn",
+        "an MLP and convolutional networks: data, parameters, moved pictures",
+    ),
+    "features": (
+        "nn_perception.studies.features",
+        "what first layers see: weights, filters and their answers, kernels written by hand",
+    ),
     "recurrence": (
         "nn_perception.studies.recurrence",
         "Elman's network and a GRU on rows of digits: memory, gradients through time",
@@ -55,24 +71,8 @@ STUDIES: dict[str, tuple[str, str]] = {
         "nn_perception.studies.uwb_adaptation",
         "what minutes of a new site are worth to a correction of UWB ranges",
     ),
-    "mlp-vs-cnn": (
-        "nn_perception.studies.mlp_vs_cnn",
-        "an MLP and convolutional networks: data, parameters, moved pictures",
-    ),
-    "activations": (
-        "nn_perception.studies.activations",
-        "sigmoid, tanh, ReLU, ... in a shallow and a deep network: gradients, dead units",
-    ),
-    "initialisation": (
-        "nn_perception.studies.initialisation",
-        "what weights begin with: zeros, N(0, 1), Xavier, He; spread of answers by layer",
-    ),
-    "features": (
-        "nn_perception.studies.features",
-        "what first layers see: weights, filters and their answers, kernels written by hand",
-    ),
 }
-"""Name -> (module, what it compares)."""
+"""Name -> (module, what it compares), in the order of the lectures."""
 
 Say = Callable[[str], None]
 """Takes a line of text for the one who waits."""

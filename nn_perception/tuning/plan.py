@@ -23,7 +23,6 @@ WHO = "a search of configurations"
 """For whom test parts are locked."""
 DEFAULT_TRIALS = 30
 """Where the sampler is no grid, whose points are all tried."""
-SEARCH_FILES = "runs"
 
 
 @dataclass(frozen=True)
