@@ -152,8 +152,11 @@ def reduced(png: bytes) -> bytes:
         size = (width, round(whole.height * width / whole.width))
         picture = whole if width >= whole.width else whole.resize(size, Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
-        # Without dithering: what is one colour stays one, and PNG keeps it small.
-        palette = picture.quantize(colours, dither=Image.Dither.NONE)
+        # Without dithering: what is one colour stays one, and PNG keeps it small. The colours of
+        # thin lines are few pixels, which median cut would blend.
+        palette = picture.quantize(
+            colours, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+        )
         palette.save(buffer, "png", optimize=True)
         if buffer.tell() <= LARGEST_BYTES:
             return buffer.getvalue()
