@@ -66,7 +66,7 @@ def plot_accuracy(result: BatchSizes) -> bytes:
             draw_epochs(left, size.outcomes, ACCURACY, colour, size.name, scale=100)
             _draw(right, size, steps, colour)
         right.set_xscale("log")
-        plain_log_ticks(right.xaxis, subs=(1.0,))
+        plain_log_ticks(right.xaxis, subs=(1.0,), text=_short)
         left.set_ylim(0, 100)
         finish(left, "Over the epochs", "epoch", "accuracy, %")
         finish(right, "Over the steps", "steps of the optimiser (log.)", "")
@@ -120,3 +120,8 @@ def _draw_expected(axes: Any, result: BatchSizes) -> None:
         color=MUTED, linewidth=1, linestyle=":", label="expected from the smallest",
     )  # fmt: skip
     axes.legend(loc="lower left")
+
+
+def _short(value: float) -> str:
+    """Write 10k for 10,000: decades lie close together."""
+    return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
