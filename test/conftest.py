@@ -17,6 +17,18 @@ for _number, _handler in (
         signal.signal(_number, _handler)
 
 
+LONG = ("studies", "tuning", "bench/test_gradients.py", "test_docs.py")
+"""Take a minute or so together each, and have nothing to do with ROS: see the mark ``long``."""
+
+
+def pytest_collection_modifyitems(items):
+    here = Path(__file__).parent
+    for item in items:
+        place = item.path.relative_to(here) if item.path.is_relative_to(here) else item.path
+        if str(place).startswith(LONG):
+            item.add_marker(pytest.mark.long)
+
+
 @pytest.fixture(scope="session")
 def make_bundle(tmp_path_factory):
     """Return a function that writes a digit bundle with untrained weights, in about a second.
