@@ -328,8 +328,9 @@ class Trainer:
         return Fit(self.network.eval(), self._progress.history, self._progress.best_epoch, stopped)
 
     def _not_finite(self, step: int) -> str:
-        kept = f"; the checkpoint of epoch {self._progress.epoch} stays" if self._run_dir else ""
+        epoch = self._progress.epoch
+        kept = f"; the checkpoint of epoch {epoch} stays" if self._run_dir and epoch else ""
         return (
-            f"the training loss is not finite at step {step} (epoch {self._progress.epoch + 1}): "
+            f"the training loss is not finite at step {step} (epoch {epoch + 1}): "
             f"lower learning_rate (now {self.config.learning_rate:g}) or set gradient_clip{kept}"
         )
