@@ -252,7 +252,7 @@ class TestStudyPictures:
         draw = np.random.default_rng(0)
         rough = draw.integers(0, 256, (100, 320, 3), np.uint8)
         smooth = np.broadcast_to(np.arange(320)[:, None] // 8 * 6, rough.shape).astype(np.uint8)
-        noisy = np.where(draw.random(rough.shape) < 0.2, rough, smooth)
+        noisy = np.where(draw.random(rough.shape) < 0.8, rough, smooth)
         for pixels, narrower in ((smooth, False), (noisy, True)):
             buffer = io.BytesIO()
             Image.fromarray(pixels).save(buffer, "png")

@@ -90,9 +90,13 @@ def test_parameters_are_set_at_their_frames(start, ros, bag):
     assert "absent" in refused.reason
     assert taken.successful
     assert taken.requested_s < taken.answered_s
-    assert playback.frames[-1].labels[0] == "7"
+    frames = playback.frames
+    assert frames[59].published_s < taken.requested_s < frames[61].published_s
     assert playback.swap_gap_s() > 0.0
     assert playback.lost == 1
+    # How many frames a swap takes is up to the machine; what comes behind it knows the new model.
+    after = play_bag(bag, rate=IMMEDIATELY, context=ros, answer_timeout_s=1.0)
+    assert {frame.labels[0] for frame in after.frames if frame.answers} == {"7"}
 
 
 def test_parameters_for_frames_that_do_not_exist_are_an_error(start, ros, bag):
