@@ -127,6 +127,11 @@ def best_yaml(plan: Plan, records: Sequence[Record], command: str) -> str:
         f"Varied: {', '.join(f'{k}={value_text(v)}' for k, v in best.values.items())}",
         f"Train it: nn-perception train {plan.task} --config {BEST_FILE}",
     ]
+    if plan.base.task_arguments.get("samples"):
+        head.append(
+            "It was searched for on a part of the data; on all: task_arguments.samples=0, and more "
+            "epochs"
+        )
     body = yaml.safe_dump(to_mapping(best_config(plan, best)), sort_keys=False)
     return "".join(f"# {line}\n" for line in head) + body
 

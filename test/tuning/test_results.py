@@ -54,6 +54,7 @@ def test_the_best_configuration_is_whole_for_the_train_command(make_plan, tmp_pa
     path = write_best(tmp_path, best_yaml(plan, [best], "nn-perception tune ..."))
     config = resolve_config("digits", read_yaml(path), {})
     assert config == best_config(plan, best)
+    assert "task_arguments.samples=0" in path.read_text()
     assert config.network_arguments == {"hidden": [4, 4], "dropout": 0.1}
     assert config.augment.rotate_deg == 3.0
     assert (config.augment.shear_deg, config.folds, config.learning_rate) == (
@@ -71,6 +72,7 @@ def test_what_only_the_recipe_says_does_not_come_back_into_the_best(make_plan, t
     path = write_best(tmp_path, best_yaml(plan, [best], ""))
     found = resolve_config("uwb", read_yaml(path), {})
     assert found.network_arguments == {"inputs": 20, "hidden": list(usual)}
+    assert "samples" not in path.read_text()
     assert found.l1 == 0.1
 
 
