@@ -17,7 +17,7 @@ for _number, _handler in (
         signal.signal(_number, _handler)
 
 
-LONG = ("studies", "tuning", "bench/test_gradients.py", "test_docs.py")
+LONG = ("studies", "tuning", "bench/test_gradients.py", "test_docs.py", "test_study_pictures.py")
 """Take a minute or so together each, and have nothing to do with ROS: see the mark ``long``."""
 
 

@@ -10,8 +10,6 @@ import contextlib
 import logging
 import multiprocessing
 import os
-import signal
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +17,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
+from nn_perception.child_processes import begin_child, end_children
 from nn_perception.datasets.kept import keep_data
 from nn_perception.errors import DivergedError, NnPerceptionError, TrainingError
 from nn_perception.progress import progress_bar
@@ -142,10 +139,7 @@ def _processes(count: int) -> Iterator[list[Connection]]:
             theirs.close()  # so that its end is seen here
         yield [ours for ours, _ in pairs]
     finally:
-        for process in started:
-            process.terminate()
-        for process in started:
-            process.join()
+        end_children(started)
         for ours, theirs in pairs:
             ours.close()
             theirs.close()
@@ -184,9 +178,8 @@ class _Failure:
 
 def _work(connection: Connection) -> None:
     """Train what comes until the other end is closed; the parent alone hears Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    begin_child()
     os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, with the first job
-    tqdm.set_lock(threading.RLock())  # its own lock is a semaphore, which outlives who is ended
     logging.getLogger("nn_perception").setLevel(logging.ERROR)  # the parent warned of the data
     with keep_data(), contextlib.suppress(EOFError, BrokenPipeError):
         while True:

@@ -8,10 +8,11 @@ import math
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nn_perception.child_processes import end_children
 from nn_perception.datasets.test_guard import lock_test_parts
 from nn_perception.errors import ConfigError, TrainingError, nearest
 from nn_perception.progress import progress_bar
@@ -148,7 +149,7 @@ def _with_processes(
                 processes += _start(plan, max(missing, 0 if processes else 1))
             time.sleep(POLL_S)  # between two questions to the storage
     finally:
-        _end(processes)
+        end_children(processes)
         watch.give_up_lost()
 
 
@@ -163,13 +164,6 @@ def _start(plan: Plan, count: int) -> list[Any]:
             process.start()
             started.append(process)
     return started
-
-
-def _end(processes: Sequence[Any]) -> None:
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join()
 
 
 @contextlib.contextmanager

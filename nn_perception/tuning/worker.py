@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import threading
 
 import optuna
 from optuna.trial import TrialState
-from tqdm import tqdm
 
+from nn_perception.child_processes import begin_child
 from nn_perception.datasets.kept import keep_data
 from nn_perception.datasets.test_guard import lock_test_parts
 from nn_perception.errors import DivergedError, NnPerceptionError
@@ -21,17 +20,13 @@ from nn_perception.tuning.optuna_parts import OUTCOME, decode, distributions, op
 from nn_perception.tuning.plan import WHO, Plan, require_optuna
 from nn_perception.tuning.trial import PrunedError, Scores, cross_validate
 
-_LOOK_S = 1.0
-
 
 def main(plan: Plan) -> None:
     """Try what there is to try; the process' target.
 
     A search that ends by itself ends its processes: one whose parent is gone ends as well.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told, and ends this process
-    # tqdm's own lock is a semaphore of the system, which would be left behind by that.
-    tqdm.set_lock(threading.RLock())
+    begin_child()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     run_trials(plan)
 
